@@ -1,0 +1,1 @@
+//! System calls that need `unsafe`: everything else in the workspace forbids it, but for the C boundary of `libxenlog`.
