@@ -1,0 +1,74 @@
+//! What has to be looked at again. Events are merged here: a thousand changes of one entry are one look.
+
+use std::collections::BTreeSet;
+
+use logproto::{Change, EntryKey, Owner};
+
+/// The owners and entries that changed since they were last looked at.
+#[derive(Debug, Default)]
+pub struct Dirty {
+    everything: bool,
+    owners: BTreeSet<Owner>,
+    entries: BTreeSet<EntryKey>,
+}
+
+impl Dirty {
+    /// Notes a change.
+    pub fn add(&mut self, change: Change) {
+        match change {
+            Change::Everything => self.everything = true,
+            Change::Owner(owner) => {
+                self.owners.insert(owner);
+            }
+            Change::Entry(key) => {
+                self.entries.insert(key);
+            }
+            Change::Nothing => {}
+        }
+    }
+
+    /// Whether all owners have to be listed; asked once.
+    pub fn take_everything(&mut self) -> bool {
+        std::mem::take(&mut self.everything)
+    }
+
+    /// The next owner whose entries have to be listed.
+    pub fn take_owner(&mut self) -> Option<Owner> {
+        self.owners.pop_first()
+    }
+
+    /// Up to `most` entries that have to be read.
+    pub fn take_entries(&mut self, most: usize) -> Vec<EntryKey> {
+        std::iter::from_fn(|| self.entries.pop_first()).take(most).collect()
+    }
+
+    /// Whether there are entries to be read.
+    pub fn has_entries(&self) -> bool {
+        !self.entries.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_changes_of_one_entry_are_one_look() {
+        let mut dirty = Dirty::default();
+        for node in ["", "/pipe", "/file", "/state", "/pipe"] {
+            dirty.add(Change::of(&format!("/libxl/5/logging/a{node}")));
+        }
+        dirty.add(Change::of("/libxl/5/device/vbd"));
+        assert_eq!(dirty.take_entries(10).len(), 1);
+        assert!(!dirty.has_entries() && dirty.take_owner().is_none() && !dirty.take_everything());
+    }
+
+    #[test]
+    fn entries_come_in_batches() {
+        let mut dirty = Dirty::default();
+        for id in 0..10 {
+            dirty.add(Change::of(&format!("/libxl/logging/{id}")));
+        }
+        assert_eq!((dirty.take_entries(7).len(), dirty.take_entries(7).len(), dirty.take_entries(7).len()), (7, 3, 0));
+    }
+}

@@ -1,0 +1,278 @@
+use super::*;
+use logproto::{Config, DomId, NODES, RootPath};
+use std::path::Path;
+
+fn rules() -> Rules {
+    let Config { defaults, mut bounds, .. } = Config::default();
+    (bounds.logs_per_domain, bounds.logs_of_host, bounds.logs) = (3, 4, 5);
+    let root = |path| RootPath::new(Path::new(path));
+    Rules { run: root("/run/xen"), log: root("/var/log/xen"), defaults, bounds }
+}
+
+fn key(domid: u16, name: &str) -> EntryKey {
+    EntryKey { owner: Owner::Domain(DomId::new(domid).unwrap()), name: name.to_owned() }
+}
+
+fn entry(nodes: &[(&str, &str)]) -> Entry {
+    let mut entry = Entry::default();
+    for (node, value) in [("pipe", "/run/xen/p"), ("file", "/var/log/xen/a.log")].iter().chain(nodes) {
+        entry.nodes[NODES.iter().position(|name| name == node).unwrap()] = Some(value.as_bytes().to_vec());
+    }
+    entry
+}
+
+const FIFO: FifoId = FifoId { dev: 1, ino: 1 };
+
+/// What a test's world is made of: the logs, and a clock for looks and answers.
+struct World {
+    logs: Logs,
+    now: u64,
+}
+
+impl World {
+    fn new() -> World {
+        World { logs: Logs::new(rules()), now: 0 }
+    }
+
+    fn see_fifo(&mut self, key: &EntryKey, entry: &Entry, fifo: Option<FifoId>) -> Vec<Action> {
+        self.now += 1;
+        let seen = Seen { entry: entry.clone(), fifo, began: self.now, after_loss: false };
+        self.logs.seen(key, seen);
+        self.actions()
+    }
+
+    fn see(&mut self, key: &EntryKey, entry: &Entry) -> Vec<Action> {
+        self.see_fifo(key, entry, Some(FIFO))
+    }
+
+    fn actions(&mut self) -> Vec<Action> {
+        std::iter::from_fn(|| self.logs.action()).collect()
+    }
+
+    fn open(&mut self, key: &EntryKey, entry: &Entry) -> StreamId {
+        match &self.see(key, entry)[..] {
+            [Action::Open(stream, ..)] => *stream,
+            other => panic!("not opened: {other:?}"),
+        }
+    }
+
+    /// Opens a log and brings its answer into the store.
+    fn serve(&mut self, key: &EntryKey, entry: &Entry) -> StreamId {
+        let stream = self.open(key, entry);
+        self.logs.opened(stream, FIFO);
+        assert_eq!(self.actions(), [Action::Answer(key.clone(), entry.clone(), State::Ready)]);
+        self.tell(key, entry);
+        stream
+    }
+
+    fn tell(&mut self, key: &EntryKey, entry: &Entry) {
+        self.now += 1;
+        self.logs.told(key, entry, self.now);
+    }
+}
+
+fn code(actions: &[Action]) -> Code {
+    match actions {
+        [Action::Answer(_, _, State::Error(refusal))] => refusal.code,
+        other => panic!("no refusal: {other:?}"),
+    }
+}
+
+#[test]
+fn a_request_is_opened_answered_and_left_alone() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    let stream = world.open(&key, &entry(&[]));
+    assert_eq!(world.see(&key, &entry(&[])), [], "while it is being opened nothing is done twice");
+    world.logs.opened(stream, FIFO);
+    assert_eq!(world.actions(), [Action::Answer(key.clone(), entry(&[]), State::Ready)]);
+    world.tell(&key, &entry(&[]));
+    assert_eq!(world.see(&key, &entry(&[("state", "ready")])), [], "our own answer is no change");
+    assert_eq!(world.logs.counts(), (1, 0));
+}
+
+#[test]
+fn half_an_entry_is_waited_for() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    let mut half = entry(&[]);
+    half.nodes[1] = None;
+    assert_eq!(world.see(&key, &half), []);
+    assert_eq!(world.see(&key, &Entry::default()), []);
+    world.open(&key, &entry(&[]));
+}
+
+#[test]
+fn a_removed_entry_ends_its_log() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    let stream = world.serve(&key, &entry(&[]));
+    assert_eq!(world.see_fifo(&key, &Entry::default(), None), [Action::End(stream, Patience::Drain)]);
+    assert_eq!(world.logs.counts(), (0, 1));
+    world.logs.ended(stream);
+    assert_eq!(world.logs.counts(), (0, 0));
+    world.open(&key, &entry(&[]));
+}
+
+#[test]
+fn a_log_whose_entry_a_lost_store_forgot_reads_on() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    let stream = world.serve(&key, &entry(&[]));
+    let seen = Seen { entry: Entry::default(), fifo: None, began: 99, after_loss: true };
+    world.logs.seen(&key, seen);
+    assert_eq!(world.actions(), [Action::End(stream, Patience::Endless)]);
+}
+
+#[test]
+fn an_entry_removed_while_it_is_opened_gets_no_answer() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    let stream = world.open(&key, &entry(&[]));
+    assert_eq!(world.see(&key, &Entry::default()), [Action::End(stream, Patience::Drain)]);
+    world.logs.opened(stream, FIFO);
+    assert_eq!(world.actions(), []);
+    world.logs.ended(stream);
+    world.open(&key, &entry(&[]));
+}
+
+#[test]
+fn a_domain_id_used_again_gets_its_file_after_the_old_pipe_was_emptied() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    let old = world.serve(&key, &entry(&[]));
+    // Removed and written again within one transaction: one event, no state, another FIFO of the same name.
+    let again = world.see_fifo(&key, &entry(&[]), Some(FifoId { dev: 1, ino: 2 }));
+    assert_eq!(again, [Action::End(old, Patience::Drain), Action::End(old, Patience::None)]);
+    world.logs.ended(old);
+    let actions = world.actions();
+    assert!(matches!(&actions[..], [Action::Open(new, ..)] if *new != old), "{actions:?}");
+}
+
+#[test]
+fn a_fifo_made_anew_under_an_answered_entry_is_a_new_request() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    let old = world.serve(&key, &entry(&[]));
+    let actions = world.see_fifo(&key, &entry(&[("state", "ready")]), Some(FifoId { dev: 1, ino: 2 }));
+    assert_eq!(actions[0], Action::End(old, Patience::Drain));
+}
+
+#[test]
+fn a_fifo_unlinked_by_its_toolstack_changes_nothing() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    world.serve(&key, &entry(&[]));
+    assert_eq!(world.see_fifo(&key, &entry(&[("state", "ready")]), None), []);
+}
+
+#[test]
+fn a_client_that_asks_again_for_the_very_same_is_answered_again() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    world.serve(&key, &entry(&[]));
+    assert_eq!(world.see(&key, &entry(&[])), [Action::Answer(key.clone(), entry(&[]), State::Ready)]);
+}
+
+#[test]
+fn a_look_from_before_the_answer_is_no_new_request() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    let stream = world.open(&key, &entry(&[]));
+    world.logs.opened(stream, FIFO);
+    world.actions();
+    let began = world.now;
+    world.tell(&key, &entry(&[]));
+    world.logs.seen(&key, Seen { entry: entry(&[]), fifo: Some(FIFO), began, after_loss: false });
+    assert_eq!(world.actions(), []);
+}
+
+#[test]
+fn other_bounds_are_taken_up_while_it_runs() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    let stream = world.serve(&key, &entry(&[]));
+    let changed = entry(&[("limit", "8192"), ("copies", "1"), ("state", "ready")]);
+    let actions = world.see(&key, &changed);
+    let adjusted = |request: &Request| (request.limit, request.copies) == (8192, 1);
+    assert!(matches!(&actions[0], Action::Adjust(of, request) if *of == stream && adjusted(request)), "{actions:?}");
+}
+
+#[test]
+fn a_refusal_is_told_once_and_a_corrected_entry_is_heard() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    let bad = entry(&[("limit", "0x10")]);
+    assert_eq!(code(&world.see(&key, &bad)), Code::BadLimit);
+    world.tell(&key, &bad);
+    assert_eq!(world.see(&key, &entry(&[("limit", "0x10"), ("state", "error")])), []);
+    assert_eq!(world.logs.counts(), (0, 0));
+    world.open(&key, &entry(&[("limit", "8192"), ("state", "error")]));
+}
+
+#[test]
+fn a_refused_client_may_ask_for_the_same_again() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    let stream = world.open(&key, &entry(&[]));
+    world.logs.refused(stream, Refusal::new(Code::PipeOpen, "not there"));
+    assert_eq!(code(&world.actions()), Code::PipeOpen);
+    world.tell(&key, &entry(&[]));
+    assert_eq!(world.see(&key, &entry(&[("state", "error")])), []);
+    world.open(&key, &entry(&[]));
+}
+
+#[test]
+fn two_live_entries_never_share_a_file_or_a_copys_name() {
+    let mut world = World::new();
+    world.serve(&key(5, "a"), &entry(&[("copies", "3")]));
+    let other = |file: &str, copies: &str| entry(&[("pipe", "/run/xen/q"), ("file", file), ("copies", copies)]);
+    for (file, copies) in [("/var/log/xen/a.log", "0"), ("/var/log/xen/a.log.2", "0")] {
+        let actions = world.see(&key(6, "b"), &other(file, copies));
+        assert_eq!(code(&actions), Code::InUse);
+        let Action::Answer(_, _, State::Error(refusal)) = &actions[0] else { unreachable!() };
+        assert!(refusal.text.contains("/libxl/6/logging/b/file") && refusal.text.contains("/libxl/5/logging/a"));
+    }
+    world.open(&key(6, "b"), &other("/var/log/xen/a.log.4", "0"));
+}
+
+#[test]
+fn a_refused_rival_never_frees_the_holders_file() {
+    let mut world = World::new();
+    let holder = world.serve(&key(5, "a"), &entry(&[]));
+    let rival = entry(&[("pipe", "/run/xen/q")]);
+    assert_eq!(code(&world.see(&key(6, "b"), &rival)), Code::InUse);
+    world.see(&key(6, "b"), &Entry::default());
+    assert_eq!(code(&world.see(&key(6, "b"), &rival)), Code::InUse);
+    world.see(&key(5, "a"), &Entry::default());
+    let actions = world.see(&key(7, "c"), &rival);
+    assert_eq!(actions, [Action::End(holder, Patience::None)]);
+}
+
+#[test]
+fn there_are_only_so_many_logs() {
+    let mut world = World::new();
+    let nth = |n: usize| entry(&[("file", &*format!("/var/log/xen/{n}.log"))]);
+    for n in 0..3 {
+        world.open(&key(5, &n.to_string()), &nth(n));
+    }
+    assert_eq!(code(&world.see(&key(5, "more"), &nth(3))), Code::TooMany);
+    world.open(&key(6, "a"), &nth(4));
+    world.open(&key(6, "b"), &nth(5));
+    assert_eq!(code(&world.see(&key(7, "a"), &nth(6))), Code::TooMany, "the host is full");
+    world.see(&key(6, "b"), &Entry::default());
+    world.open(&key(7, "b"), &nth(6));
+}
+
+#[test]
+fn after_a_lost_connection_everything_is_answered_again() {
+    let mut world = World::new();
+    world.serve(&key(5, "a"), &entry(&[]));
+    let bad = entry(&[("limit", "1")]);
+    world.see(&key(6, "b"), &bad);
+    world.tell(&key(6, "b"), &bad);
+    world.logs.store_lost();
+    let ready = entry(&[("state", "ready")]);
+    assert_eq!(world.see(&key(5, "a"), &ready), [Action::Answer(key(5, "a"), ready, State::Ready)]);
+    assert_eq!(code(&world.see(&key(6, "b"), &entry(&[("limit", "1"), ("state", "error")]))), Code::BadLimit);
+}
+
+#[test]
+fn two_that_wait_for_one_file_get_it_one_after_the_other() {
+    let mut world = World::new();
+    let old = world.serve(&key(5, "a"), &entry(&[]));
+    world.see(&key(5, "a"), &Entry::default());
+    assert_eq!(world.see(&key(6, "b"), &entry(&[])), [Action::End(old, Patience::None)]);
+    assert_eq!(world.see(&key(7, "c"), &entry(&[])), [Action::End(old, Patience::None)]);
+    world.logs.ended(old);
+    let actions = world.actions();
+    assert!(matches!(&actions[0], Action::Open(_, key, _) if key.owner == Owner::Domain(DomId::new(6).unwrap())));
+    assert_eq!(code(&actions[1..]), Code::InUse);
+}
