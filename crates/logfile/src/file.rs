@@ -1,0 +1,318 @@
+//! The rotating file.
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, FileType, OFlags, RenameFlags, fstat, renameat, renameat_with, statat, unlinkat};
+use rustix::io::Errno;
+
+use crate::bounds::Bounds;
+use crate::copies;
+use crate::dir::Dir;
+use crate::error::{Error, Kind};
+use crate::mark::Mark;
+use crate::regular::{self, Opened};
+use crate::rotation::{self, Slot, Step};
+
+/// How often a file is opened or else created before giving up: each failure means that somebody removed or made it
+/// between two system calls.
+const TRIES: u32 = 16;
+
+/// A log: the live file, and its rotated copies `file.1` (newest) … `file.N`.
+///
+/// It has one writer. Nothing is locked: the daemon sees to it that no two logs share a name. It costs one file
+/// descriptor, and one for each directory.
+///
+/// After an error every method may be called again, and goes on from what is there.
+#[derive(Debug)]
+pub struct LogFile {
+    pub(crate) dir: Dir,
+    pub(crate) name: Box<OsStr>,
+    pub(crate) bounds: Bounds,
+    /// `None` while there is no live file: taken away, or between two steps of a rotation of which one failed.
+    pub(crate) live: Option<Live>,
+    /// Bytes ever written to this log.
+    pub(crate) offset: u64,
+}
+
+/// The file that is written.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub fd: OwnedFd,
+    pub size: u64,
+    identity: (u64, u64),
+}
+
+impl From<Opened> for Live {
+    fn from(opened: Opened) -> Self {
+        Self { size: opened.size(), identity: opened.identity(), fd: opened.fd }
+    }
+}
+
+impl LogFile {
+    /// Opens a log. An existing file is appended to, and rotated first when it is larger than the limit; else a new one
+    /// is made, with mode 0640. Copies beyond `bounds.copies` are removed.
+    ///
+    /// # Errors
+    /// [`Error::BadBounds`], [`Error::BadName`], [`Error::NameTooLong`]; what is there is not a log of ours:
+    /// [`Error::Symlink`], [`Error::NotRegular`], [`Error::HardLinked`], [`Error::ForeignOwner`]; a directory has the
+    /// name of a copy: [`Error::InTheWay`]. None of these creates, changes or removes anything. Also
+    /// [`Error::DirectoryGone`] and [`Error::Io`].
+    pub fn open(dir: &Dir, name: &OsStr, bounds: Bounds) -> Result<Self, Error> {
+        let mut log = Self { dir: dir.clone(), name: name.into(), bounds, live: None, offset: 0 };
+        let slots = log.admit(bounds)?;
+        let found = log.find()?;
+        let mark = found.as_ref().and_then(|found| Mark::read(&found.fd, found.size()));
+        match (found, mark) {
+            (Some(found), Some(mark)) => {
+                log.offset = mark.base + found.size();
+                log.live = Some(found.into());
+            }
+            (found, _) => {
+                log.offset = log.end_of_copies(&slots);
+                match found {
+                    Some(found) => log.adopt(found),
+                    None => log.acquire()?,
+                }
+            }
+        }
+        log.retain()?;
+        log.rotate_if_too_large()?;
+        Ok(log)
+    }
+
+    /// Changes the bounds of the log, at once: the file is rotated when it is larger than the new limit, and copies that
+    /// are now too many are removed.
+    ///
+    /// # Errors
+    /// [`Error::BadBounds`], [`Error::NameTooLong`], [`Error::InTheWay`]: the bounds stay as they were. With any other
+    /// error the new bounds hold, and the rest is done at the next rotation or [`LogFile::reopen`].
+    pub fn set_bounds(&mut self, bounds: Bounds) -> Result<(), Error> {
+        self.admit(bounds)?;
+        self.bounds = bounds;
+        self.retain()?;
+        self.rotate_if_too_large()
+    }
+
+    /// Rotates now. An empty file is not rotated: that would cost the oldest copy for nothing.
+    ///
+    /// # Errors
+    /// [`Error::InTheWay`] when directories have the names of all copies; [`Error::DirectoryGone`]; [`Error::Io`].
+    pub fn rotate(&mut self) -> Result<(), Error> {
+        self.settle()?;
+        if self.size() > 0 { self.shift() } else { Ok(()) }
+    }
+
+    /// Looks whether the name still leads to the file that is written, which costs one more look at the file system
+    /// than an append does. When it was removed or renamed, a new file is made; when another file has the name, the log
+    /// goes on in that one.
+    ///
+    /// # Errors
+    /// As [`LogFile::open`]. The log then has no file, and every append tries again to get one.
+    pub fn check(&mut self) -> Result<(), Error> {
+        self.settle()?;
+        let named = match statat(&self.dir, &*self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Some(regular::identity(&stat)),
+            Err(Errno::NOENT) => None,
+            Err(errno) => return Err(Error::io("look at", self.path())(errno)),
+        };
+        if self.live.as_ref().map(|live| live.identity) == named {
+            return Ok(());
+        }
+        self.live = None;
+        self.acquire()?;
+        self.rotate_if_too_large()
+    }
+
+    /// Starts over from what is on disk, as [`LogFile::open`] does, but keeps counting: for SIGHUP.
+    ///
+    /// # Errors
+    /// As [`LogFile::check`].
+    pub fn reopen(&mut self) -> Result<(), Error> {
+        self.check()?;
+        self.retain()
+    }
+
+    /// The size of the live file in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.live.as_ref().map_or(0, |live| live.size)
+    }
+
+    /// The logical offset: how many bytes were ever written to this log. On a file system without extended attributes,
+    /// how many are known of.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The bounds of the log.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// The directory of the log.
+    #[must_use]
+    pub fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// The path of the live file, by the path that its directory was opened by.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        copies::path(&self.dir, &self.name, 0)
+    }
+
+    /// Looks at the file that is written: was it removed, shortened or appended to from outside? Then goes on from
+    /// there. Afterwards there is a live file, and its size is known.
+    pub(crate) fn settle(&mut self) -> Result<(), Error> {
+        let Some(live) = &mut self.live else {
+            return self.acquire();
+        };
+        let stat = fstat(&live.fd).map_err(Error::io("look at", self.dir.path().join(&*self.name)))?;
+        if stat.st_nlink == 0 {
+            self.live = None;
+            return self.acquire();
+        }
+        let size = regular::size(&stat);
+        if size > live.size {
+            self.offset += size - live.size;
+        } else if size < live.size {
+            Mark { base: self.offset.saturating_sub(size), from: self.offset }.write(&live.fd);
+        }
+        live.size = size;
+        Ok(())
+    }
+
+    /// Rotates: carries out the plan, step by step. See [`rotation`] for what happens if one fails.
+    pub(crate) fn shift(&mut self) -> Result<(), Error> {
+        let live = match statat(&self.dir, &*self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+                return Err(Error::NotRegular { path: self.path(), kind: Kind::Directory });
+            }
+            Ok(stat) => Some(regular::size(&stat)),
+            Err(Errno::NOENT) => None,
+            Err(errno) => return Err(Error::io("look at", self.path())(errno)),
+        };
+        let slots = copies::slots(&self.dir, &self.name, self.bounds.copies)?;
+        let steps = rotation::rotate(live, &slots, self.bounds.limit)
+            .map_err(|_| Error::InTheWay { path: copies::path(&self.dir, &self.name, 1) })?;
+        steps.into_iter().try_for_each(|step| self.perform(step))
+    }
+
+    /// One step of a rotation. What is already gone needs no removing or renaming.
+    pub(crate) fn perform(&mut self, step: Step) -> Result<(), Error> {
+        match step {
+            Step::Unlink(number) => {
+                let name = copies::name(&self.name, number);
+                match unlinkat(&self.dir, &*name, AtFlags::empty()) {
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(errno) => return Err(Error::io("remove", copies::path(&self.dir, &self.name, number))(errno)),
+                }
+                if number == 0 {
+                    self.live = None;
+                }
+            }
+            Step::Rename { from, to } => {
+                let (old, new) = (copies::name(&self.name, from), copies::name(&self.name, to));
+                match rename(&self.dir, &old, &new) {
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(errno) => return Err(Error::io("rename", copies::path(&self.dir, &self.name, from))(errno)),
+                }
+                if from == 0 {
+                    self.live = None;
+                }
+            }
+            Step::Create => {
+                self.live = None;
+                if !self.create()? {
+                    return Err(Error::io("create", self.path())(Errno::EXIST));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks bounds before anything is done with them.
+    fn admit(&self, bounds: Bounds) -> Result<Vec<Slot>, Error> {
+        bounds.check()?;
+        copies::check_name(&self.dir, &self.name, bounds.copies)?;
+        let slots = copies::slots(&self.dir, &self.name, bounds.copies)?;
+        match (1..).zip(&slots).find(|(_, slot)| **slot == Slot::Blocked) {
+            Some((number, _)) => Err(Error::InTheWay { path: copies::path(&self.dir, &self.name, number) }),
+            None => Ok(slots),
+        }
+    }
+
+    /// Opens the live file if there is one. Not if it is none of ours.
+    fn find(&self) -> Result<Option<Opened>, Error> {
+        let found = regular::open(&self.dir, &self.name, OFlags::RDWR)?;
+        if let Some(found) = &found {
+            regular::check_ours(&self.dir, &self.name, &found.stat)?;
+        }
+        Ok(found)
+    }
+
+    /// Gets a live file: what has the name, or a new one.
+    fn acquire(&mut self) -> Result<(), Error> {
+        for _ in 0..TRIES {
+            if let Some(found) = self.find()? {
+                self.adopt(found);
+                return Ok(());
+            }
+            if self.create()? {
+                return Ok(());
+            }
+        }
+        Err(Error::io("create", self.path())(Errno::EXIST))
+    }
+
+    /// Goes on in a file that was not written here. What is in it counts as if it were written now.
+    fn adopt(&mut self, found: Opened) {
+        Mark::whole(self.offset).write(&found.fd);
+        self.offset += found.size();
+        self.live = Some(found.into());
+    }
+
+    /// Makes a new live file, unless something has the name.
+    fn create(&mut self) -> Result<bool, Error> {
+        let Some(created) = regular::create(&self.dir, &self.name)? else {
+            return Ok(false);
+        };
+        Mark::whole(self.offset).write(&created.fd);
+        self.live = Some(created.into());
+        Ok(true)
+    }
+
+    /// Where the newest copy ends.
+    fn end_of_copies(&self, slots: &[Slot]) -> u64 {
+        let newest = (1..).zip(slots).find(|(_, slot)| **slot != Slot::Free);
+        newest
+            .and_then(|(number, _)| {
+                let copy = regular::open(&self.dir, &copies::name(&self.name, number), OFlags::RDONLY).ok()??;
+                Some(Mark::read(&copy.fd, copy.size())?.base + copy.size())
+            })
+            .unwrap_or(0)
+    }
+
+    /// Removes copies that are too many or, together, too large.
+    fn retain(&mut self) -> Result<(), Error> {
+        copies::remove_surplus(&self.dir, &self.name, self.bounds.copies)?;
+        let slots = copies::slots(&self.dir, &self.name, self.bounds.copies)?;
+        rotation::trim(&slots, self.bounds.limit).into_iter().try_for_each(|step| self.perform(step))
+    }
+
+    fn rotate_if_too_large(&mut self) -> Result<(), Error> {
+        if self.size() > self.bounds.limit { self.shift() } else { Ok(()) }
+    }
+}
+
+/// Renames, but never over something. Some file systems (NFS) cannot promise that; there it was looked at before.
+fn rename(dir: &Dir, old: &OsStr, new: &OsStr) -> Result<(), Errno> {
+    match renameat_with(dir, old, dir, new, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS) => renameat(dir, old, dir, new),
+        done => done,
+    }
+}
