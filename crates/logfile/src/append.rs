@@ -56,6 +56,14 @@ impl LogFile {
         self.take(&mut Pipe::new(pipe, len, scratch))
     }
 
+    /// Whether the next byte starts a line.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read.
+    pub fn is_at_line_start(&self) -> Result<bool, Error> {
+        self.end().map(|end| !matches!(end, End::MidLine))
+    }
+
     fn take<S: Source>(&mut self, source: &mut S) -> Result<(), AppendError> {
         let len = source.remaining();
         self.drain(source).map_err(|error| AppendError { written: len - source.remaining(), source: error })

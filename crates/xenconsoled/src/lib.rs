@@ -1,6 +1,25 @@
 //! The Xen console and log daemon.
+//!
+//! Two threads. The main one ([`daemon`]) has the store, signals and every decision ([`logs`]); the writer ([`writer`]) has
+//! every log: each is a pipe that ends in a rotating file ([`stream`]). They exchange commands and reports, and nothing else,
+//! so that a disk that stands still holds up nothing but the writing.
 
 #![forbid(unsafe_code)]
 
+mod chunk;
+mod daemon;
 mod dirty;
+mod gap;
 mod logs;
+mod options;
+mod own_log;
+mod pid_file;
+mod pipe;
+mod settings;
+mod stamp;
+mod start;
+mod store;
+mod stream;
+mod writer;
+
+pub use start::main;

@@ -55,6 +55,8 @@ pub enum Patience {
     Drain,
     /// What is in the pipe now, and no more: somebody waits for the file.
     None,
+    /// Likewise, and the FIFO's name stays: the same FIFO is about to be opened again.
+    Handover,
 }
 
 #[derive(Debug)]
@@ -179,14 +181,16 @@ impl Logs {
                 let again = changed || !answered || log.told == Told::No;
                 log.entry = seen.entry.clone();
                 if changed && !self.adjust(key, stream, &new) {
-                    self.forget(key, Patience::Drain);
+                    self.forget(key, Patience::Handover);
                     self.start(key, seen.entry, Ok(new));
                 } else if again {
                     self.answer_again(key, seen.entry);
                 }
             }
-            (_, request) => {
-                self.forget(key, Patience::Drain);
+            (stage, request) => {
+                let held = matches!(stage, Stage::Ready(_, _, held) if Some(*held) == seen.fifo);
+                let patience = if held && request.is_ok() { Patience::Handover } else { Patience::Drain };
+                self.forget(key, patience);
                 self.start(key, seen.entry, request);
             }
         }

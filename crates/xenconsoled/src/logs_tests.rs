@@ -276,3 +276,12 @@ fn two_that_wait_for_one_file_get_it_one_after_the_other() {
     assert!(matches!(&actions[0], Action::Open(_, key, _) if key.owner == Owner::Domain(DomId::new(6).unwrap())));
     assert_eq!(code(&actions[1..]), Code::InUse);
 }
+
+#[test]
+fn the_same_pipe_into_another_file_never_has_two_readers() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    let old = world.serve(&key, &entry(&[]));
+    let actions = world.see(&key, &entry(&[("file", "/var/log/xen/b.log")]));
+    assert_eq!(actions[0], Action::End(old, Patience::Handover));
+    assert!(matches!(actions[1], Action::Open(..)));
+}

@@ -1,0 +1,147 @@
+//! The command line: today's xenconsoled's, taken as getopt_long(3) takes it there (tools/console/daemon/main.c), and ours.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser};
+
+/// The line that `--version` has always printed; scripts look for it.
+pub const VERSION: &str = "Xen Console Daemon 3.0";
+
+/// Xen console and log daemon.
+#[derive(Debug, Parser)]
+#[command(name = "xenconsoled", infer_long_args = true, disable_version_flag = true, disable_help_flag = true)]
+pub struct Options {
+    /// Print this help and exit
+    #[arg(short = 'h', long, action = ArgAction::SetTrue)]
+    pub help: bool,
+    /// Print the version and exit
+    #[arg(short = 'V', long, action = ArgAction::SetTrue)]
+    pub version: bool,
+    /// Say more in the daemon's own log
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Stay in the foreground; the daemon's own log goes to standard error
+    #[arg(short, long, action = ArgAction::Count)]
+    pub interactive: u8,
+    /// What to log: none, guest, hv or all (consoles: accepted, without effect yet)
+    #[arg(long, value_name = "WHAT")]
+    pub log: Vec<OsString>,
+    /// Directory of console logs (consoles: accepted, without effect yet)
+    #[arg(long, value_name = "DIR", overrides_with = "log_dir")]
+    pub log_dir: Option<PathBuf>,
+    /// Where the daemon writes its process id when it goes to the background
+    #[arg(long, value_name = "FILE", overrides_with = "pid_file")]
+    pub pid_file: Option<PathBuf>,
+    /// What gets timestamps: none, guest, hv or all (consoles: accepted, without effect yet)
+    #[arg(short, long, value_name = "WHAT")]
+    pub timestamp: Vec<OsString>,
+    /// When a console's buffer is full: discard or keep (consoles: accepted, without effect yet)
+    #[arg(short, long, value_name = "POLICY")]
+    pub overflow_data: Vec<OsString>,
+    /// Replace escape characters in console logs (consoles: accepted, without effect yet)
+    #[arg(long, action = ArgAction::Count)]
+    pub replace_escape: u8,
+    /// Serve logs only: nothing of the hypervisor is touched, and no root is needed
+    #[arg(long, action = ArgAction::Count)]
+    pub no_hypervisor: u8,
+    /// Directory below which pipes lie [default: $XEN_RUN_DIR or /run/xen]
+    #[arg(long, value_name = "DIR", overrides_with = "xen_run_dir")]
+    pub xen_run_dir: Option<PathBuf>,
+    /// Directory below which log files lie [default: $XEN_LOG_DIR or /var/log/xen]
+    #[arg(long, value_name = "DIR", overrides_with = "xen_log_dir")]
+    pub xen_log_dir: Option<PathBuf>,
+    /// Configuration: defaults and bounds [default: /etc/xen/xenlog.toml, if it is there]
+    #[arg(long, value_name = "FILE", overrides_with = "config")]
+    pub config: Option<PathBuf>,
+    /// Ignored, as getopt_long does with what is no option
+    #[arg(hide = true)]
+    pub rest: Vec<OsString>,
+}
+
+/// What becomes of a command line that does not start the daemon.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Leave {
+    /// For standard output.
+    pub out: String,
+    /// For standard error.
+    pub err: String,
+    /// The exit status: 0, 1 (EPERM) or 22 (EINVAL), as the stock daemon's.
+    pub status: u8,
+}
+
+impl Options {
+    /// Reads a command line, the program's name first.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Options, Leave> {
+        use clap::CommandFactory;
+        let args: Vec<OsString> = args.into_iter().collect();
+        let name = args.first().map_or_else(|| "xenconsoled".into(), |name| name.to_string_lossy().into_owned());
+        let options = Options::try_parse_from(args).map_err(|why| {
+            let text = why.to_string();
+            let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            let err = format!("{name}: {first}\nTry `{name} --help' for more information\n");
+            Leave { out: String::new(), err, status: 22 }
+        })?;
+        let say = |out| Leave { out, err: String::new(), status: 0 };
+        if options.help {
+            return Err(say(Options::command().render_help().to_string()));
+        }
+        if options.version {
+            return Err(say(format!("{VERSION}\n")));
+        }
+        Ok(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &[&str]) -> Result<Options, Leave> {
+        Options::read(std::iter::once("xenconsoled").chain(args.iter().copied()).map(OsString::from))
+    }
+
+    #[test]
+    fn every_stock_option_is_taken() {
+        let options = read(&[
+            "-v",
+            "-i",
+            "--log=all",
+            "--log-dir=/l",
+            "--pid-file=/p",
+            "-t",
+            "guest",
+            "-o",
+            "keep",
+            "--replace-escape",
+        ])
+        .unwrap();
+        assert!(options.verbose == 1 && options.interactive == 1 && options.replace_escape == 1);
+        assert_eq!(options.log_dir, Some("/l".into()));
+        assert_eq!(options.pid_file, Some("/p".into()));
+    }
+
+    #[test]
+    fn options_may_be_shortened_repeated_and_mixed_with_words() {
+        let options = read(&["--verb", "--int", "--log-d=/a", "word", "--log-dir", "/b", "--log", "guest", "--log=hv"]);
+        let options = options.unwrap();
+        assert_eq!((options.log_dir, options.log.len()), (Some("/b".into()), 2));
+        assert!(read(&["-vvi", "-ii"]).is_ok());
+    }
+
+    #[test]
+    fn values_that_the_stock_daemon_ignores_are_no_errors() {
+        assert!(read(&["--log=nonsense", "-t", "nonsense", "--overflow-data=nonsense"]).is_ok());
+    }
+
+    #[test]
+    fn help_and_version_leave_with_0_and_bad_options_with_22() {
+        assert_eq!(read(&["-V"]).unwrap_err().out, "Xen Console Daemon 3.0\n");
+        assert!(read(&["--help"]).unwrap_err().out.contains("--xen-log-dir"));
+        for bad in [&["--nonsense"][..], &["-x"], &["--log"], &["--ver"]] {
+            let leave = read(bad).unwrap_err();
+            assert_eq!(leave.status, 22, "{bad:?}");
+            assert!(leave.err.ends_with("Try `xenconsoled --help' for more information\n"), "{}", leave.err);
+        }
+    }
+}

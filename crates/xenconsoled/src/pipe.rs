@@ -1,0 +1,150 @@
+//! FIFOs below the run directory: found, told apart and opened without ever waiting, and never by anything but themselves.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use logfile::Root;
+use logproto::{PipePath, RootPath};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, statat, unlinkat};
+
+use crate::logs::FifoId;
+
+/// Why a pipe cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PipeError {
+    /// It is not there, or not to be reached without leaving the run directory.
+    #[error("{0}")]
+    Root(#[from] logfile::Error),
+    /// What is there is not a FIFO.
+    #[error("{} is {kind}, not a FIFO", path.display())]
+    NotAFifo {
+        /// Where.
+        path: PathBuf,
+        /// What it is.
+        kind: logfile::Kind,
+    },
+    /// It is a FIFO and still cannot be opened.
+    #[error("cannot {what} {}: {why}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The system's answer.
+        why: rustix::io::Errno,
+    },
+}
+
+/// A FIFO that was found and is not open yet: it has no reader by this.
+#[derive(Debug)]
+pub struct Located {
+    fd: OwnedFd,
+    path: PathBuf,
+    id: FifoId,
+}
+
+/// Finds what `pipe` names and sees that it is a FIFO. Nothing is opened: a FIFO, device or socket does not notice.
+pub fn locate(run: &RootPath, pipe: &PipePath) -> Result<Located, PipeError> {
+    let root = Root::open(run.path())?;
+    let fd = root.locate(pipe.relative())?;
+    let path = pipe.below(run);
+    let stat = fstat(&fd).map_err(|why| PipeError::Io { what: "look at", path: path.clone(), why })?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Fifo => Ok(Located { fd, path, id: id(&stat) }),
+        kind => Err(PipeError::NotAFifo { path, kind: kind.into() }),
+    }
+}
+
+impl Located {
+    /// Which FIFO it is.
+    pub fn id(&self) -> FifoId {
+        self.id
+    }
+
+    /// Opens it for reading. What is opened is what was found, whatever the name leads to by now: it is opened through
+    /// `/proc/self/fd` (proc(5)).
+    pub fn open(self) -> Result<OwnedFd, PipeError> {
+        let through = format!("/proc/self/fd/{}", self.fd.as_fd().as_raw_fd());
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        open(Path::new(&through), flags, Mode::empty()).map_err(|why| PipeError::Io {
+            what: "open",
+            path: self.path,
+            why,
+        })
+    }
+}
+
+/// Removes the name of a FIFO whose log is over, if it still is the name of that FIFO.
+pub fn unlink(run: &RootPath, pipe: &PipePath, held: FifoId) {
+    let Ok((dir, name)) = Root::open(run.path()).and_then(|root| root.entry(pipe.relative())) else { return };
+    if statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| id(&stat) == held) {
+        // Whoever removed it first did what was wanted.
+        let _ = unlinkat(&dir, &name, AtFlags::empty());
+    }
+}
+
+fn id(stat: &Stat) -> FifoId {
+    FifoId { dev: stat.st_dev, ino: stat.st_ino }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{CWD, mkfifoat};
+
+    fn run() -> (tempfile::TempDir, RootPath) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = RootPath::new(dir.path());
+        (dir, root)
+    }
+
+    fn pipe(run: &RootPath, name: &str) -> PipePath {
+        PipePath::new(run.path().join(name).to_str().unwrap().as_bytes(), run).unwrap()
+    }
+
+    #[test]
+    fn only_a_fifo_is_a_pipe() {
+        let (dir, run) = run();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("file"), "").unwrap();
+        std::fs::create_dir(at("dir")).unwrap();
+        mkfifoat(CWD, at("fifo"), Mode::RUSR | Mode::WUSR).unwrap();
+        std::os::unix::fs::symlink(at("fifo"), at("link")).unwrap();
+        std::os::unix::fs::symlink(dir.path(), at("linkdir")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        for bad in ["file", "dir", "link", "socket", "missing", "linkdir/fifo", "dir/missing"] {
+            let error = locate(&run, &pipe(&run, bad)).unwrap_err().to_string();
+            assert!(error.contains(at(bad).to_str().unwrap()), "{error}");
+        }
+        locate(&run, &pipe(&run, "fifo")).unwrap().open().unwrap();
+    }
+
+    #[test]
+    fn what_was_found_is_what_is_opened() {
+        let (dir, run) = run();
+        let path = dir.path().join("p");
+        mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
+        let located = locate(&run, &pipe(&run, "p")).unwrap();
+        let held = located.id();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "a file in its place").unwrap();
+        let fd = located.open().unwrap();
+        assert_eq!(id(&fstat(&fd).unwrap()), held);
+    }
+
+    #[test]
+    fn only_the_fifo_that_was_held_is_unlinked() {
+        let (dir, run) = run();
+        let path = dir.path().join("p");
+        mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
+        let held = locate(&run, &pipe(&run, "p")).unwrap();
+        // A successor of the same name, while the first one still lives.
+        std::fs::remove_file(&path).unwrap();
+        mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
+        unlink(&run, &pipe(&run, "p"), held.id());
+        assert!(path.exists());
+        let successor = locate(&run, &pipe(&run, "p")).unwrap();
+        unlink(&run, &pipe(&run, "p"), successor.id());
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,251 @@
+//! The daemon's side of the store: which requests are under way, and what their replies mean.
+//!
+//! Entries are read in transactions, a batch at a time, so that each is seen as it was at one instant; answers are written in
+//! transactions that first read the entry again, so that nothing is written where nobody asks any more. Requests are
+//! pipelined: a batch costs three round trips, however many entries it has.
+
+mod look;
+mod tell;
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::BorrowedFd;
+use std::time::Instant;
+
+use logproto::{Change, DAEMON_NODE, DAEMON_VERSION, Entry, EntryKey, Owner, State, WATCH_PATH};
+use xenstore::{Address, Error, Reply, Request, RequestId, Session, SessionEvent, TxId};
+
+use crate::dirty::Dirty;
+use look::Look;
+use tell::{Answers, Tell};
+
+/// The token of the one watch.
+const TOKEN: &str = "xenlog";
+
+/// What came of the store.
+#[derive(Debug)]
+pub enum Finding {
+    /// There is a connection, and everything is being looked at.
+    Connected,
+    /// There is none any more; it is tried again.
+    Lost(Error),
+    /// These owners have entries. Others that are known have none.
+    Owners(Vec<Owner>),
+    /// These are the names of an owner's entries.
+    Names(Owner, Vec<String>),
+    /// How an entry stood at one instant.
+    Seen {
+        /// Which.
+        key: EntryKey,
+        /// Its nodes.
+        entry: Entry,
+        /// The count at which the look began.
+        began: u64,
+        /// Whether the connection was lost before, so that what is missing says nothing.
+        after_loss: bool,
+    },
+    /// The answer stands in the store since this count.
+    Told {
+        /// Whose answer.
+        key: EntryKey,
+        /// The entry that was answered.
+        entry: Entry,
+        /// The count.
+        at: u64,
+    },
+}
+
+/// What a reply is for.
+enum Purpose {
+    Nothing,
+    Owners,
+    Names(Owner),
+    Look(look::Step),
+    Tell(tell::Step),
+}
+
+/// The connection and everything that is under way on it.
+pub struct Store {
+    session: Session,
+    dirty: Dirty,
+    pending: HashMap<RequestId, Purpose>,
+    look: Option<Look>,
+    /// When a look that failed is tried again.
+    look_again: Option<Instant>,
+    tell: Option<Tell>,
+    answers: Answers,
+    /// Orders looks and answers: see [`Finding::Seen`].
+    count: u64,
+    listings: usize,
+    after_loss: bool,
+    findings: VecDeque<Finding>,
+}
+
+impl Store {
+    /// A store at one of these addresses. Nothing is connected before [`Store::process`].
+    pub fn new(addresses: Vec<Address>) -> Result<Store, Error> {
+        let mut session = Session::new(addresses);
+        session.watch(WATCH_PATH, TOKEN)?;
+        Ok(Store {
+            session,
+            dirty: Dirty::default(),
+            pending: HashMap::new(),
+            look: None,
+            look_again: None,
+            tell: None,
+            answers: Answers::default(),
+            count: 0,
+            listings: 0,
+            after_loss: false,
+            findings: VecDeque::new(),
+        })
+    }
+
+    /// Asks for one entry to be looked at.
+    pub fn look_at(&mut self, change: Change) {
+        self.dirty.add(change);
+    }
+
+    /// Asks for an answer to be written. One that waits for the same entry is replaced.
+    pub fn answer(&mut self, key: EntryKey, entry: Entry, state: State) {
+        self.answers.add(key, entry, state);
+    }
+
+    /// What the event loop waits for: the descriptor, if there is one now, and whether it wants to write.
+    pub fn fd(&self) -> Option<(BorrowedFd<'_>, bool)> {
+        self.session.as_fd().map(|fd| (fd, self.session.wants_write()))
+    }
+
+    /// Which connection it is: another number, another descriptor.
+    pub fn connection(&self) -> u64 {
+        self.session.connections()
+    }
+
+    /// When [`Store::process`] wants to be called even if nothing happens.
+    pub fn deadline(&self) -> Option<Instant> {
+        let answer = if self.session.is_connected() && self.tell.is_none() { self.answers.due() } else { None };
+        [self.session.deadline(), self.look_again, answer].into_iter().flatten().min()
+    }
+
+    /// Does what can be done without waiting.
+    pub fn process(&mut self, now: Instant) {
+        self.session.process(now);
+        while let Some(event) = self.session.next() {
+            match event {
+                SessionEvent::Event(event) => self.dirty.add(Change::of(&event.path)),
+                SessionEvent::Reply { id, result } => self.reply(id, result, now),
+                SessionEvent::Lost(why) => self.lost(why),
+                SessionEvent::Rescan => {
+                    self.submit(TxId::NONE, daemon_node(), Purpose::Nothing);
+                    self.dirty.add(Change::Everything);
+                    self.findings.push_back(Finding::Connected);
+                }
+            }
+        }
+        if self.session.is_connected() {
+            self.ask(now);
+        }
+        // What was just asked goes out now, not at the next event.
+        if self.session.wants_write() {
+            self.session.process(now);
+        }
+    }
+
+    /// The next thing that was found.
+    pub fn finding(&mut self) -> Option<Finding> {
+        self.findings.pop_front()
+    }
+
+    /// Says in the store that no daemon serves any more, as far as that goes without waiting.
+    pub fn say_goodbye(&mut self, now: Instant) {
+        self.submit(TxId::NONE, Request::Rm { path: DAEMON_NODE }, Purpose::Nothing);
+        self.session.process(now);
+    }
+
+    /// Whether everything that was asked has been answered.
+    pub fn is_quiet(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    fn ask(&mut self, now: Instant) {
+        if self.dirty.take_everything() {
+            self.listings += 1;
+            self.submit(TxId::NONE, Request::Directory { path: WATCH_PATH }, Purpose::Owners);
+        }
+        while let Some(owner) = self.dirty.take_owner() {
+            self.listings += 1;
+            self.submit(TxId::NONE, Request::Directory { path: &owner.logging_path() }, Purpose::Names(owner));
+        }
+        if self.look_again.is_some_and(|at| at <= now) {
+            self.look_again = None;
+        }
+        if self.look.is_none() && self.look_again.is_none() && self.dirty.has_entries() {
+            self.start_look();
+        }
+        if self.look.is_none() && self.look_again.is_none() && self.listings == 0 {
+            self.after_loss = false;
+        }
+        if self.tell.is_none() && self.answers.due().is_some_and(|due| due <= now) {
+            self.start_tell(now);
+        }
+    }
+
+    fn submit(&mut self, tx: TxId, request: Request<'_>, purpose: Purpose) {
+        match self.session.submit(tx, request) {
+            Ok(id) => {
+                self.pending.insert(id, purpose);
+            }
+            // Without a connection there is nothing to remember: the next one starts with everything. A request that
+            // cannot be put into words (a name that is too long for a path) is answered as the store would.
+            Err(why) if self.session.is_connected() => self.route(purpose, Err(why), Instant::now()),
+            Err(_) => {}
+        }
+    }
+
+    fn reply(&mut self, id: RequestId, result: Result<Reply, Error>, now: Instant) {
+        if let Some(purpose) = self.pending.remove(&id) {
+            self.route(purpose, result, now);
+        }
+    }
+
+    fn route(&mut self, purpose: Purpose, result: Result<Reply, Error>, now: Instant) {
+        match purpose {
+            Purpose::Nothing => {}
+            Purpose::Owners => {
+                self.listings -= 1;
+                let names = names(result);
+                let host = names.iter().any(|name| name == "logging").then_some(Owner::Host);
+                let domains = names.iter().filter_map(|name| name.parse().ok()).map(Owner::Domain);
+                self.findings.push_back(Finding::Owners(host.into_iter().chain(domains).collect()));
+            }
+            Purpose::Names(owner) => {
+                self.listings -= 1;
+                self.findings.push_back(Finding::Names(owner, names(result)));
+            }
+            Purpose::Look(step) => self.look_reply(step, result, now),
+            Purpose::Tell(step) => self.tell_reply(&step, result, now),
+        }
+    }
+
+    fn lost(&mut self, why: Error) {
+        self.pending.clear();
+        self.listings = 0;
+        (self.look, self.look_again) = (None, None);
+        self.tell = None;
+        self.answers = Answers::default();
+        self.after_loss = true;
+        self.findings.push_back(Finding::Lost(why));
+    }
+}
+
+fn daemon_node() -> Request<'static> {
+    Request::Write { path: DAEMON_NODE, value: DAEMON_VERSION.as_bytes() }
+}
+
+/// The names in a reply. A directory that cannot be listed has none to show, whatever the reason: it is listed again when
+/// it changes.
+fn names(result: Result<Reply, Error>) -> Vec<String> {
+    match result {
+        Ok(Reply::Names(names)) => names,
+        _ => Vec::new(),
+    }
+}
