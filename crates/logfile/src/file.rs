@@ -63,19 +63,10 @@ impl LogFile {
         let mut log = Self { dir: dir.clone(), name: name.into(), bounds, live: None, offset: 0 };
         let slots = log.admit(bounds)?;
         let found = log.find()?;
-        let mark = found.as_ref().and_then(|found| Mark::read(&found.fd, found.size()));
-        match (found, mark) {
-            (Some(found), Some(mark)) => {
-                log.offset = mark.base + found.size();
-                log.live = Some(found.into());
-            }
-            (found, _) => {
-                log.offset = log.end_of_copies(&slots);
-                match found {
-                    Some(found) => log.adopt(found),
-                    None => log.acquire()?,
-                }
-            }
+        log.offset = log.end_of_copies(&slots);
+        match found {
+            Some(found) => log.resume(found),
+            None => log.acquire()?,
         }
         log.retain()?;
         log.rotate_if_too_large()?;
@@ -267,6 +258,18 @@ impl LogFile {
             }
         }
         Err(Error::io("create", self.path())(Errno::EXIST))
+    }
+
+    /// Goes on in a file that an earlier writer of this log left. A mark that says less than the copies do is none: the
+    /// log would seem to go backwards.
+    fn resume(&mut self, found: Opened) {
+        match Mark::read(&found.fd, found.size()) {
+            Some(mark) if mark.base >= self.offset => {
+                self.offset = mark.base + found.size();
+                self.live = Some(found.into());
+            }
+            _ => self.adopt(found),
+        }
     }
 
     /// Goes on in a file that was not written here. What is in it counts as if it were written now.

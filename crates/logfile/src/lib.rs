@@ -1,7 +1,8 @@
 //! The rotating file, and the reader that follows it.
 //!
 //! A log is `file`, and what was rotated away: `file.1` (newest) … `file.N`. [`LogFile`] writes it and keeps it within
-//! its [`Bounds`] at every instant; [`Root`] sees to it that no path leads out of the log directory.
+//! its [`Bounds`] at every instant; [`Follower`] reads it across rotations; [`Root`] sees to it that no path leads out of
+//! the log directory.
 #![forbid(unsafe_code)]
 
 mod append;
@@ -10,6 +11,7 @@ mod copies;
 mod dir;
 mod error;
 mod file;
+mod follow;
 mod mark;
 mod regular;
 mod root;
@@ -21,5 +23,6 @@ pub use bounds::Bounds;
 pub use dir::Dir;
 pub use error::{AppendError, Error, Kind};
 pub use file::LogFile;
+pub use follow::{Follower, Next, Start};
 pub use root::Root;
 pub use scratch::Scratch;
