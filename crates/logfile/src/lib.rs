@@ -12,6 +12,8 @@ mod dir;
 mod error;
 mod file;
 mod follow;
+#[cfg(test)]
+mod interrupted;
 mod mark;
 mod regular;
 mod root;

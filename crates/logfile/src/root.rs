@@ -87,7 +87,7 @@ impl Root {
     /// # Errors
     /// As [`Root::dir`]; [`Error::Io`] with `ENOENT` when nothing is there.
     pub fn locate(&self, relative: &Path) -> Result<OwnedFd, Error> {
-        self.resolve(relative, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC)
+        self.resolve(relative, OFlags::PATH | OFlags::CLOEXEC)
     }
 
     fn resolve(&self, relative: &Path, flags: OFlags) -> Result<OwnedFd, Error> {
