@@ -78,7 +78,7 @@ impl Connection {
     pub(crate) fn new(stream: Stream, last_id: u64) -> Self {
         Connection {
             stream,
-            decoder: Decoder::new(),
+            decoder: Decoder::for_replies(),
             output: Vec::new(),
             written: 0,
             pending: HashMap::new(),

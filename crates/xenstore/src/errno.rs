@@ -17,6 +17,10 @@ macro_rules! errnos {
             /// The error of this name, [`Errno::Other`] if there is none. `name` may end with its NUL.
             pub fn from_wire(name: &[u8]) -> Self {
                 let name = name.strip_suffix(b"\0").unwrap_or(name);
+                // oxenstored's name for it (tools/ocaml/xenstored/process.ml), which is not in xs_wire.h.
+                if name == b"EQUOTA" {
+                    return Errno::Enospc;
+                }
                 $(if name == $name.as_bytes() { return Errno::$variant; })*
                 Errno::Other
             }
@@ -71,6 +75,11 @@ mod tests {
             assert_eq!(Errno::from_wire(format!("{}\0", errno.name()).as_bytes()), errno);
         }
         assert_eq!(Errno::ALL.len(), 16);
+    }
+
+    #[test]
+    fn oxenstoreds_quota_error_is_understood() {
+        assert_eq!(Errno::from_wire(b"EQUOTA"), Errno::Enospc);
     }
 
     #[test]

@@ -42,6 +42,15 @@ pub enum Error {
     /// None of several addresses could be connected to (or there was none).
     #[error("xenstore: no store can be reached{}", list(.0))]
     Unreachable(Vec<Error>),
+    /// The embedded store cannot listen.
+    #[cfg(feature = "server")]
+    #[error("xenstore: cannot listen at {}: {source}", .path.display())]
+    Listen {
+        /// The socket.
+        path: std::path::PathBuf,
+        /// The system's error.
+        source: rustix::io::Errno,
+    },
     /// The store sent what the protocol does not allow.
     #[error("xenstore: the store broke the protocol: {0}")]
     Protocol(String),

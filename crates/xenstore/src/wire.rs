@@ -4,6 +4,11 @@
 
 /// Most bytes of payload in one message, either way (`XENSTORE_PAYLOAD_MAX`).
 pub const PAYLOAD_MAX: usize = 4096;
+/// Most bytes of payload in the reply to DIRECTORY that are taken from a store. oxenstored, up to at least Xen 4.22, does
+/// not know DIRECTORY_PART and sends the whole list in one message over its socket, whatever its size (`packet_of` in
+/// tools/ocaml/xenstored/connection.ml); libxenstore breaks the connection then. This is the list of 32752 domains,
+/// the most there can be, seven times over.
+pub const DIRECTORY_MAX: usize = 1 << 20;
 /// Bytes of a message's header (`struct xsd_sockmsg`).
 pub const HEADER_LEN: usize = 16;
 
@@ -44,7 +49,7 @@ pub struct Message {
     pub request: u32,
     /// The transaction it belongs to; 0 for none.
     pub tx: u32,
-    /// At most [`PAYLOAD_MAX`] bytes.
+    /// At most [`PAYLOAD_MAX`] bytes; in a store's reply to DIRECTORY at most [`DIRECTORY_MAX`].
     pub payload: Vec<u8>,
 }
 
@@ -92,13 +97,19 @@ pub struct Decoder {
     /// Bytes of `header` that are there.
     filled: usize,
     payload: Vec<u8>,
+    takes_long_directories: bool,
     refused: Option<PayloadTooLarge>,
 }
 
 impl Decoder {
-    /// A decoder at the beginning of a stream.
+    /// A decoder at the beginning of a stream, strict about [`PAYLOAD_MAX`].
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same for what a store sends: of type [`Kind::DIRECTORY`] it takes up to [`DIRECTORY_MAX`] bytes.
+    pub fn for_replies() -> Self {
+        Decoder { takes_long_directories: true, ..Self::default() }
     }
 
     /// Takes bytes from the front of `input` until a message is whole; `None` when all of `input` is taken before.
@@ -118,12 +129,13 @@ impl Decoder {
                 return Ok(None);
             }
             let length = self.word(3) as usize;
-            if length > PAYLOAD_MAX {
+            if length > self.most() {
                 let error = PayloadTooLarge { length };
                 self.refused = Some(error);
                 return Err(error);
             }
-            self.payload.reserve_exact(length);
+            // For more than one message may hold, room is made as the bytes come.
+            self.payload.reserve_exact(length.min(PAYLOAD_MAX));
         }
         let missing = self.word(3) as usize - self.payload.len();
         self.payload.extend_from_slice(take(input, missing));
@@ -138,6 +150,11 @@ impl Decoder {
     /// Whether the stream stopped inside a message.
     pub fn is_inside(&self) -> bool {
         self.filled > 0
+    }
+
+    /// Most bytes of payload in a message with this header.
+    fn most(&self) -> usize {
+        if self.takes_long_directories && Kind(self.word(0)) == Kind::DIRECTORY { DIRECTORY_MAX } else { PAYLOAD_MAX }
     }
 
     fn word(&self, index: usize) -> u32 {
@@ -214,6 +231,22 @@ mod tests {
         let error = message(11, 1, 0, &[0; PAYLOAD_MAX + 1]).encode(&mut bytes);
         assert_eq!(error, Err(PayloadTooLarge { length: PAYLOAD_MAX + 1 }));
         assert!(bytes.is_empty());
+    }
+
+    #[test]
+    fn only_a_reply_to_directory_may_be_longer_and_only_so_much() {
+        let bytes = |kind: Kind, length: usize| {
+            let header = [kind.0, 1, 0, length as u32].map(u32::to_ne_bytes).concat();
+            [header, vec![b'a'; length]].concat()
+        };
+        let long = bytes(Kind::DIRECTORY, PAYLOAD_MAX + 1);
+        assert_eq!(decode_all(&mut Decoder::for_replies(), &long).unwrap()[0].payload.len(), PAYLOAD_MAX + 1);
+        assert!(decode_all(&mut Decoder::new(), &long).is_err());
+        assert!(Decoder::for_replies().next(&mut &bytes(Kind::READ, PAYLOAD_MAX + 1)[..]).is_err());
+        assert!(Decoder::for_replies().next(&mut &bytes(Kind::DIRECTORY, DIRECTORY_MAX + 1)[..]).is_err());
+        let mut decoder = Decoder::for_replies();
+        assert_eq!(decoder.next(&mut &bytes(Kind::DIRECTORY, DIRECTORY_MAX)[..HEADER_LEN]), Ok(None));
+        assert!(decoder.payload.capacity() <= PAYLOAD_MAX, "room was made for what has not come");
     }
 
     #[test]
