@@ -108,11 +108,10 @@ impl LogFile {
             Err(Errno::NOENT) => None,
             Err(errno) => return Err(Error::io("look at", self.path())(errno)),
         };
-        if self.live.as_ref().map(|live| live.identity) == named {
-            return Ok(());
+        if self.live.as_ref().map(|live| live.identity) != named {
+            self.live = None;
+            self.acquire()?;
         }
-        self.live = None;
-        self.acquire()?;
         self.rotate_if_too_large()
     }
 

@@ -1,6 +1,8 @@
 //! A directory of its own with a log in it, and what is in the files.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod mount;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
