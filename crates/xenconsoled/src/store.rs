@@ -122,31 +122,40 @@ impl Store {
 
     /// When [`Store::process`] wants to be called even if nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
-        let answer = if self.session.is_connected() && self.tell.is_none() { self.answers.due() } else { None };
+        let ready = self.session.is_connected() && self.tell.is_none();
+        let answer = if ready { self.answers.due(Instant::now()) } else { None };
         [self.session.deadline(), self.look_again, answer].into_iter().flatten().min()
     }
 
     /// Does what can be done without waiting.
     pub fn process(&mut self, now: Instant) {
-        self.session.process(now);
-        while let Some(event) = self.session.next() {
-            match event {
-                SessionEvent::Event(event) => self.dirty.add(Change::of(&event.path)),
-                SessionEvent::Reply { id, result } => self.reply(id, result, now),
-                SessionEvent::Lost(why) => self.lost(why),
-                SessionEvent::Rescan => {
-                    self.submit(TxId::NONE, daemon_node(), Purpose::Nothing);
-                    self.dirty.add(Change::Everything);
-                    self.findings.push_back(Finding::Connected);
-                }
+        // What is asked may be answered at once, and what is answered may have to be asked about.
+        loop {
+            if self.session.is_connected() {
+                self.ask(now);
+            }
+            self.session.process(now);
+            let mut idle = true;
+            while let Some(event) = self.session.next() {
+                idle = false;
+                self.happened(event, now);
+            }
+            if idle {
+                return;
             }
         }
-        if self.session.is_connected() {
-            self.ask(now);
-        }
-        // What was just asked goes out now, not at the next event.
-        if self.session.wants_write() {
-            self.session.process(now);
+    }
+
+    fn happened(&mut self, event: SessionEvent, now: Instant) {
+        match event {
+            SessionEvent::Event(event) => self.dirty.add(Change::of(&event.path)),
+            SessionEvent::Reply { id, result } => self.reply(id, result, now),
+            SessionEvent::Lost(why) => self.lost(why),
+            SessionEvent::Rescan => {
+                self.submit(TxId::NONE, daemon_node(), Purpose::Nothing);
+                self.dirty.add(Change::Everything);
+                self.findings.push_back(Finding::Connected);
+            }
         }
     }
 
@@ -184,7 +193,7 @@ impl Store {
         if self.look.is_none() && self.look_again.is_none() && self.listings == 0 {
             self.after_loss = false;
         }
-        if self.tell.is_none() && self.answers.due().is_some_and(|due| due <= now) {
+        if self.tell.is_none() && self.answers.due(now).is_some_and(|due| due <= now) {
             self.start_tell(now);
         }
     }

@@ -35,9 +35,8 @@ impl Answers {
         self.waiting.insert(key, Answer { entry, state, conflicts: 0, due: None });
     }
 
-    /// When the next one may be written: a time that is past if at once.
-    pub(super) fn due(&self) -> Option<Instant> {
-        let now = Instant::now();
+    /// When the next one may be written: `now` if at once.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         self.waiting.values().map(|answer| answer.due.unwrap_or(now)).min()
     }
 
