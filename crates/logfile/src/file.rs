@@ -4,13 +4,13 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, FileType, OFlags, RenameFlags, fstat, renameat, renameat_with, statat, unlinkat};
+use rustix::fs::{AtFlags, OFlags, RenameFlags, fstat, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 
 use crate::bounds::Bounds;
 use crate::copies;
 use crate::dir::Dir;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::mark::Mark;
 use crate::regular::{self, Opened};
 use crate::rotation::{self, Slot, Step};
@@ -82,6 +82,7 @@ impl LogFile {
     pub fn set_bounds(&mut self, bounds: Bounds) -> Result<(), Error> {
         self.admit(bounds)?;
         self.bounds = bounds;
+        self.settle()?;
         self.retain()?;
         self.rotate_if_too_large()
     }
@@ -91,7 +92,7 @@ impl LogFile {
     /// # Errors
     /// [`Error::InTheWay`] when directories have the names of all copies; [`Error::DirectoryGone`]; [`Error::Io`].
     pub fn rotate(&mut self) -> Result<(), Error> {
-        self.settle()?;
+        self.check()?;
         if self.size() > 0 { self.shift() } else { Ok(()) }
     }
 
@@ -103,12 +104,7 @@ impl LogFile {
     /// As [`LogFile::open`]. The log then has no file, and every append tries again to get one.
     pub fn check(&mut self) -> Result<(), Error> {
         self.settle()?;
-        let named = match statat(&self.dir, &*self.name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Some(regular::identity(&stat)),
-            Err(Errno::NOENT) => None,
-            Err(errno) => return Err(Error::io("look at", self.path())(errno)),
-        };
-        if self.live.as_ref().map(|live| live.identity) != named {
+        if !self.is_named()? {
             self.live = None;
             self.acquire()?;
         }
@@ -162,34 +158,41 @@ impl LogFile {
             return self.acquire();
         };
         let stat = fstat(&live.fd).map_err(Error::io("look at", self.dir.path().join(&*self.name)))?;
+        let size = regular::size(&stat);
+        if size > live.size {
+            // Even if the file is gone: who follows the log may still hold it, and has read these bytes.
+            self.offset += size - live.size;
+        } else if size < live.size {
+            shortened(self.offset, size).write(&live.fd);
+        }
+        live.size = size;
         if stat.st_nlink == 0 {
             self.live = None;
             return self.acquire();
         }
-        let size = regular::size(&stat);
-        if size > live.size {
-            self.offset += size - live.size;
-        } else if size < live.size {
-            Mark { base: self.offset.saturating_sub(size), from: self.offset }.write(&live.fd);
-        }
-        live.size = size;
         Ok(())
     }
 
-    /// Rotates: carries out the plan, step by step. See [`rotation`] for what happens if one fails.
+    /// Rotates: carries out the plan, step by step. See [`rotation`] for what happens if one fails. When another file has
+    /// the name, or none, there is nothing to rotate: the log goes on in that one, or in a new one.
     pub(crate) fn shift(&mut self) -> Result<(), Error> {
-        let live = match statat(&self.dir, &*self.name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-                return Err(Error::NotRegular { path: self.path(), kind: Kind::Directory });
-            }
-            Ok(stat) => Some(regular::size(&stat)),
-            Err(Errno::NOENT) => None,
-            Err(errno) => return Err(Error::io("look at", self.path())(errno)),
-        };
+        if !self.is_named()? {
+            self.live = None;
+            return self.acquire();
+        }
         let slots = copies::slots(&self.dir, &self.name, self.bounds.copies)?;
-        let steps = rotation::rotate(live, &slots, self.bounds.limit)
+        let steps = rotation::rotate(self.size(), &slots, self.bounds.limit)
             .map_err(|_| Error::InTheWay { path: copies::path(&self.dir, &self.name, 1) })?;
         steps.into_iter().try_for_each(|step| self.perform(step))
+    }
+
+    /// Whether the name leads to the file that is written.
+    fn is_named(&self) -> Result<bool, Error> {
+        match statat(&self.dir, &*self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(self.live.as_ref().is_some_and(|live| live.identity == regular::identity(&stat))),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(Error::io("look at", self.path())(errno)),
+        }
     }
 
     /// One step of a rotation. What is already gone needs no removing or renaming.
@@ -264,7 +267,10 @@ impl LogFile {
     fn resume(&mut self, found: Opened) {
         match Mark::read(&found.fd, found.size()) {
             Some(mark) if mark.base >= self.offset => {
-                self.offset = mark.base + found.size();
+                self.offset = mark.end(found.size());
+                if mark.base + found.size() < self.offset {
+                    shortened(self.offset, found.size()).write(&found.fd);
+                }
                 self.live = Some(found.into());
             }
             _ => self.adopt(found),
@@ -294,7 +300,7 @@ impl LogFile {
         newest
             .and_then(|(number, _)| {
                 let copy = regular::open(&self.dir, &copies::name(&self.name, number), OFlags::RDONLY).ok()??;
-                Some(Mark::read(&copy.fd, copy.size())?.base + copy.size())
+                Some(Mark::read(&copy.fd, copy.size())?.end(copy.size()))
             })
             .unwrap_or(0)
     }
@@ -307,8 +313,16 @@ impl LogFile {
     }
 
     fn rotate_if_too_large(&mut self) -> Result<(), Error> {
-        if self.size() > self.bounds.limit { self.shift() } else { Ok(()) }
+        while self.size() > self.bounds.limit {
+            self.shift()?;
+        }
+        Ok(())
     }
+}
+
+/// The mark of a file that was shortened to this size, and is to go on at this logical offset.
+fn shortened(offset: u64, size: u64) -> Mark {
+    Mark { base: offset.saturating_sub(size), from: offset }
 }
 
 /// Renames, but never over something. Some file systems (NFS) cannot promise that; there it was looked at before.

@@ -139,7 +139,7 @@ impl Follower {
         Ok(self.go(next))
     }
 
-    fn go(&mut self, next: Option<(Place, Outcome)>) -> bool {
+    fn go(&mut self, next: Option<seek::Step>) -> bool {
         let Some((place, outcome)) = next else { return false };
         self.place = Some(place);
         if let Outcome::Missed(missed) = outcome {

@@ -44,7 +44,7 @@ impl Scene {
 
     /// The steps of the rotation that is due.
     fn plan(&self) -> Vec<Step> {
-        let live = statat(&self.dir, NAME, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| regular::size(&stat));
+        let live = regular::size(&statat(&self.dir, NAME, AtFlags::SYMLINK_NOFOLLOW).unwrap());
         let slots = copies::slots(&self.dir, OsStr::new(NAME), BOUNDS.copies).unwrap();
         rotation::rotate(live, &slots, BOUNDS.limit).unwrap()
     }

@@ -39,6 +39,12 @@ impl Mark {
         Self { base, from: base }
     }
 
+    /// The logical offset behind the last byte of a file of this size. A file that was shortened more than once may have
+    /// lost its numbered bytes again; the log had come to `from` all the same.
+    pub(crate) fn end(self, size: u64) -> u64 {
+        (self.base + size).max(self.from)
+    }
+
     /// Reads the mark of a file. None when there is none, or none that makes sense for a file of this size.
     pub(crate) fn read(file: impl AsFd, size: u64) -> Option<Self> {
         let mut value = [0; LONGEST];

@@ -40,15 +40,11 @@ pub(crate) enum Slot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AllBlocked;
 
-/// The steps of a rotation. `live` is the size of the live file, `None` when it is not there; `slots` are the copies 1,
-/// 2, … as many as are kept.
+/// The steps of a rotation. `live` is the size of the live file; `slots` are the copies 1, 2, … as many as are kept.
 ///
 /// Retention is by number, and by bytes too: together the copies take at most `limit` × their number, so that a limit
 /// that was lowered holds soon. The oldest go first; what was the live file is kept in any case.
-pub(crate) fn rotate(live: Option<u64>, slots: &[Slot], limit: u64) -> Result<Vec<Step>, AllBlocked> {
-    let Some(live) = live else {
-        return Ok(vec![Step::Create]);
-    };
+pub(crate) fn rotate(live: u64, slots: &[Slot], limit: u64) -> Result<Vec<Step>, AllBlocked> {
     if slots.is_empty() {
         return Ok(vec![Step::Unlink(0), Step::Create]);
     }
@@ -120,50 +116,42 @@ mod tests {
 
     #[test]
     fn the_oldest_goes_first_then_the_others_move_up() {
-        let steps = rotate(Some(9), &[Taken(9), Taken(9), Taken(9)], 10).unwrap();
+        let steps = rotate(9, &[Taken(9), Taken(9), Taken(9)], 10).unwrap();
         assert_eq!(steps, [Unlink(3), rename(2, 3), rename(1, 2), rename(0, 1), Create]);
     }
 
     #[test]
     fn a_gap_is_filled_from_below_and_nothing_is_unlinked() {
-        assert_eq!(rotate(Some(9), &[Taken(9), Free, Taken(9)], 10).unwrap(), [rename(1, 2), rename(0, 1), Create]);
-        assert_eq!(rotate(Some(9), &[Free, Taken(9), Taken(9)], 10).unwrap(), [rename(0, 1), Create]);
+        assert_eq!(rotate(9, &[Taken(9), Free, Taken(9)], 10).unwrap(), [rename(1, 2), rename(0, 1), Create]);
+        assert_eq!(rotate(9, &[Free, Taken(9), Taken(9)], 10).unwrap(), [rename(0, 1), Create]);
         assert_eq!(
-            rotate(Some(9), &[Taken(9), Taken(9), Free], 10).unwrap(),
+            rotate(9, &[Taken(9), Taken(9), Free], 10).unwrap(),
             [rename(2, 3), rename(1, 2), rename(0, 1), Create]
         );
     }
 
     #[test]
-    fn without_a_live_file_nothing_moves() {
-        assert_eq!(rotate(None, &[Taken(9), Taken(9)], 10).unwrap(), [Create]);
-    }
-
-    #[test]
     fn without_copies_the_live_file_is_unlinked() {
-        assert_eq!(rotate(Some(9), &[], 10).unwrap(), [Unlink(0), Create]);
+        assert_eq!(rotate(9, &[], 10).unwrap(), [Unlink(0), Create]);
     }
 
     #[test]
     fn directories_are_numbered_around() {
         assert_eq!(
-            rotate(Some(9), &[Taken(9), Blocked, Taken(9)], 10).unwrap(),
+            rotate(9, &[Taken(9), Blocked, Taken(9)], 10).unwrap(),
             [Unlink(3), rename(1, 3), rename(0, 1), Create]
         );
-        assert_eq!(rotate(Some(9), &[Blocked, Free], 10).unwrap(), [rename(0, 2), Create]);
-        assert_eq!(rotate(Some(9), &[Blocked, Blocked], 10), Err(AllBlocked));
+        assert_eq!(rotate(9, &[Blocked, Free], 10).unwrap(), [rename(0, 2), Create]);
+        assert_eq!(rotate(9, &[Blocked, Blocked], 10), Err(AllBlocked));
     }
 
     #[test]
     fn copies_from_a_larger_limit_go_until_the_others_fit() {
         assert_eq!(
-            rotate(Some(10), &[Taken(10), Taken(15), Free], 10).unwrap(),
+            rotate(10, &[Taken(10), Taken(15), Free], 10).unwrap(),
             [Unlink(2), rename(1, 2), rename(0, 1), Create]
         );
-        assert_eq!(
-            rotate(Some(1000), &[Taken(10), Taken(10)], 10).unwrap(),
-            [Unlink(2), Unlink(1), rename(0, 1), Create]
-        );
+        assert_eq!(rotate(1000, &[Taken(10), Taken(10)], 10).unwrap(), [Unlink(2), Unlink(1), rename(0, 1), Create]);
         assert_eq!(trim(&[Taken(25), Taken(3), Taken(3)], 10), [Unlink(3)]);
         assert_eq!(trim(&[Taken(1000), Taken(3), Taken(3)], 10), [Unlink(3), Unlink(2)]);
         assert_eq!(trim(&[Taken(10), Taken(10), Taken(10)], 10), []);

@@ -20,6 +20,7 @@ pub(super) fn last(walk: &mut Walk<'_>, lines: u64) -> Result<Option<(Found, u64
     let mut left = lines;
     // The newline that ends the log does not begin a line.
     let mut at_end = true;
+    let mut newer = None;
     let mut buffer = vec![0; BLOCK];
     loop {
         let mut end = found.size;
@@ -36,7 +37,9 @@ pub(super) fn last(walk: &mut Walk<'_>, lines: u64) -> Result<Option<(Found, u64
                 if *byte == b'\n' && !at_end {
                     left -= 1;
                     if left == 0 {
-                        return Ok(Some((found, start + index as u64 + 1)));
+                        let position = start + index as u64 + 1;
+                        let next = newer.filter(|_| position == found.size);
+                        return Ok(Some(next.map_or((found, position), |next| (next, 0))));
                     }
                 }
                 at_end = false;
@@ -44,7 +47,7 @@ pub(super) fn last(walk: &mut Walk<'_>, lines: u64) -> Result<Option<(Found, u64
             end = start;
         }
         match walk.next()? {
-            Some(older) => found = older,
+            Some(older) => newer = Some(std::mem::replace(&mut found, older)),
             None => return Ok(Some((found, 0))),
         }
     }

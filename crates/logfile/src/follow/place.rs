@@ -51,7 +51,7 @@ impl Place {
         };
         let outcome = match offset {
             Some(offset) if offset < mark.from => Outcome::Missed(Some(mark.from - offset)),
-            Some(offset) if offset <= mark.base + size => {
+            Some(offset) if offset <= mark.end(size) => {
                 place.position = offset - mark.base;
                 place.offset = Some(offset);
                 Outcome::End
@@ -100,22 +100,21 @@ impl Place {
         }
     }
 
-    /// At the beginning of the file that follows this one, with none between.
-    pub(super) fn adjacent(&self, next: Found) -> (Self, Outcome) {
-        match (self.known_offset(), next.mark) {
-            (Some(offset), Some(_)) => Self::from_offset(next, Some(offset)),
-            _ if self.shortened => Self::from_offset(next, None),
-            (offset, mark) => {
-                let mut place = Self::at(next, mark.map_or(0, |mark| mark.from - mark.base));
-                place.offset = place.offset.or(offset);
-                (place, Outcome::End)
-            }
-        }
+    /// In a newer file than this one, which was read to its end.
+    pub(super) fn next(&self, found: Found) -> (Self, Outcome) {
+        // A shortened file of which nobody counted the loss was written on after a pause: its numbers are used twice.
+        let twice = self.shortened && found.from() < self.offset;
+        Self::from_offset(found, self.offset.filter(|_| !twice))
     }
 
-    /// The logical offset of the next byte, unless the file was shortened and it is not yet known by how much.
-    pub(super) fn known_offset(&self) -> Option<u64> {
-        self.offset.filter(|_| !self.shortened)
+    /// In the file that follows this one, with none between.
+    pub(super) fn adjacent(&self, found: Found) -> (Self, Outcome) {
+        if self.shortened || (self.offset.is_some() && found.is_labelled()) {
+            return self.next(found);
+        }
+        let mut place = Self::at(found, 0);
+        place.offset = place.offset.or(self.offset);
+        (place, Outcome::End)
     }
 
     /// True when no name leads to the file any more.

@@ -27,6 +27,11 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// True when the file says where it belongs.
+    pub(super) fn is_labelled(&self) -> bool {
+        self.mark.is_some()
+    }
+
     /// The logical offset of the first byte that is as numbered.
     pub(super) fn from(&self) -> Option<u64> {
         self.mark.map(|mark| mark.from)
@@ -34,7 +39,7 @@ impl Found {
 
     /// The logical offset behind the last byte.
     pub(super) fn end(&self) -> Option<u64> {
-        self.mark.map(|mark| mark.base + self.size)
+        self.mark.map(|mark| mark.end(self.size))
     }
 }
 
