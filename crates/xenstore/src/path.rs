@@ -30,6 +30,14 @@ pub fn check(path: &str) -> Result<(), Error> {
     Err(malformed("path", path, why))
 }
 
+/// Checks what can be removed: any node but `/`. oxenstored would empty the store of the whole host.
+///
+/// # Errors
+/// [`Error::Malformed`] with the rule that is broken.
+pub fn check_removable(path: &str) -> Result<(), Error> {
+    if path == "/" { Err(malformed("path", path, "cannot be removed")) } else { check(path) }
+}
+
 /// Checks what can be watched: a node, or a special one such as `@releaseDomain`.
 ///
 /// # Errors
@@ -97,6 +105,12 @@ mod tests {
             assert!(check(path).is_err(), "{path:?}");
         }
         assert!(check(&format!("/{}", "a".repeat(PATH_MAX))).is_err());
+    }
+
+    #[test]
+    fn the_root_is_not_removed() {
+        assert!(check_removable("/").is_err());
+        assert_eq!(check_removable("/a"), Ok(()));
     }
 
     #[test]

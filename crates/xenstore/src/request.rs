@@ -74,7 +74,7 @@ pub enum Request<'a> {
     },
     /// Remove a node and everything below it. No error if it is not there but the node above is.
     Rm {
-        /// The node.
+        /// The node, not `/`.
         path: &'a str,
     },
     /// Set the permissions of a node.
@@ -174,8 +174,8 @@ impl Request<'_> {
             Request::Directory { path }
             | Request::Read { path }
             | Request::Write { path, .. }
-            | Request::Mkdir { path }
-            | Request::Rm { path } => path::check(path),
+            | Request::Mkdir { path } => path::check(path),
+            Request::Rm { path } => path::check_removable(path),
             Request::GetPerms { path } | Request::SetPerms { path, .. } => path::check_watch(path),
             Request::Watch { path, token } | Request::Unwatch { path, token } => {
                 path::check_watch(path)?;
