@@ -12,6 +12,7 @@
 
 mod answer;
 mod asking;
+mod connect;
 mod entry;
 mod error;
 mod fallback;

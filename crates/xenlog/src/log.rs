@@ -7,10 +7,10 @@ use std::time::Instant;
 use std::{fmt, io};
 
 use logproto::EntryKey;
-use xenstore::{Address, Connection};
+use xenstore::Address;
 
 use crate::asking::Held;
-use crate::fifo::Fifo;
+use crate::connect::connect_until;
 use crate::{CLEAN_UP, Error, OpenOptions, entry};
 
 /// A log that is open for writing. What is written to its write end goes into its file until [`Log::end`].
@@ -91,21 +91,11 @@ impl Log {
         let Some(Held { key, fifo }) = self.held.take() else {
             return Ok(());
         };
-        remove(&self.store, &key, &fifo)
+        let deadline = Instant::now() + CLEAN_UP;
+        // The FIFO goes with its value, however this ends.
+        let mut connection = connect_until(&self.store, deadline)?;
+        Ok(entry::remove(&mut connection, &key, fifo.path(), deadline)?)
     }
-}
-
-/// Removes the entry; the FIFO goes with its value.
-fn remove(store: &[Address], key: &EntryKey, fifo: &Fifo) -> Result<(), Error> {
-    let deadline = Instant::now() + CLEAN_UP;
-    let mut errors = Vec::new();
-    for address in store {
-        match Connection::open(address) {
-            Ok(mut connection) => return Ok(entry::remove(&mut connection, key, fifo.path(), deadline)?),
-            Err(error) => errors.push(error),
-        }
-    }
-    Err(xenstore::Error::Unreachable(errors).into())
 }
 
 impl AsFd for Log {

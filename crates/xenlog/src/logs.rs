@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use logproto::{DAEMON_NODE, DomId, Entry, EntryKey, NODES, Owner, State, WATCH_PATH, decimal};
+use logproto::{Code, DAEMON_NODE, DomId, Entry, EntryKey, NODES, Owner, State, WATCH_PATH, decimal};
 use xenstore::{Client, Error};
 
 /// The most rotated copies that are looked for where an entry does not say how many there are; no daemon keeps more.
@@ -33,7 +33,7 @@ pub struct Info {
     pub timestamp: Option<String>,
     /// The daemon's answer. `None`: none yet.
     pub state: Option<State>,
-    /// What is on the disk; `None` if the file cannot be seen.
+    /// What is on the disk; `None` if the file cannot be seen, or the request was refused.
     pub usage: Option<Usage>,
 }
 
@@ -146,9 +146,12 @@ fn info(store: &mut Client, key: EntryKey, domain_name: Option<String>) -> Resul
     let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
     let (pipe, file) = (pipe.map(path), file.map(path));
     let (limit, copies) = (limit.and_then(|limit| decimal(&limit)), copies.and_then(|copies| decimal(&copies)));
-    let usage = file.as_deref().filter(|file| file.is_absolute()).and_then(|file| usage(file, copies));
     let (policy, timestamp) = (policy.map(text), timestamp.map(text));
     let state = State::read(state.as_deref(), error.as_deref());
+    // The file of a request that was refused is not its log, and need not be a log at all.
+    let is_refused = matches!(&state, Some(State::Error(refusal)) if refusal.code != Code::Lost);
+    let file_of_log = file.as_deref().filter(|file| file.is_absolute() && !is_refused);
+    let usage = file_of_log.and_then(|file| usage(file, copies));
     Ok(Some(Info { key, domain_name, pipe, file, limit, copies, policy, timestamp, state, usage }))
 }
 

@@ -3,18 +3,13 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use xenstore::Connection;
-
 use crate::asking::Asking;
 use crate::error::Awaited;
 use crate::wait::{Woken, wait};
-use crate::{Error, Log, OpenOptions};
+use crate::{Error, Log, OpenOptions, connect};
 
 /// How long cleaning up may take if the store hangs. A store that answers makes it a matter of microseconds.
 pub const CLEAN_UP: Duration = Duration::from_secs(1);
-
-/// The wait between attempts to connect to a store whose queue of callers is full.
-const CONNECT_AGAIN: Duration = Duration::from_millis(5);
 
 /// A log that is being asked for: the steps of docs/protocol.md, as one non-blocking descriptor for an event loop.
 ///
@@ -129,9 +124,9 @@ impl Opening {
 
     fn advance(&mut self) -> Result<Option<OwnedFd>, Error> {
         if matches!(self.stage, Stage::Connecting { again } if again <= Instant::now()) {
-            self.stage = match connect(&self.options)? {
+            self.stage = match connect::connect(&self.options.places.store)? {
                 Some(connection) => Stage::Asking(Box::new(Asking::new(connection, &self.options)?)),
-                None => Stage::Connecting { again: Instant::now() + CONNECT_AGAIN },
+                None => Stage::Connecting { again: Instant::now() + connect::AGAIN },
             };
         }
         match &mut self.stage {
@@ -139,20 +134,4 @@ impl Opening {
             _ => Ok(None),
         }
     }
-}
-
-/// A connection to the first store that takes one; `None` if one is there and others are queueing before its door.
-fn connect(options: &OpenOptions) -> Result<Option<Connection>, Error> {
-    let mut errors = Vec::new();
-    for address in &options.places.store {
-        match Connection::open(address) {
-            Ok(connection) => return Ok(Some(connection)),
-            Err(error) => errors.push(error),
-        }
-    }
-    let is_busy = |error: &xenstore::Error| match error {
-        xenstore::Error::Connect { source, .. } => *source == rustix::io::Errno::AGAIN,
-        _ => false,
-    };
-    if errors.iter().any(is_busy) { Ok(None) } else { Err(xenstore::Error::Unreachable(errors).into()) }
 }

@@ -10,10 +10,11 @@ mod settings;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+
+use xenlog::Log;
 
 /// What a shell says when a program cannot be run, and when it is not there.
 const CANNOT_RUN: u8 = 126;
@@ -29,28 +30,28 @@ fn main() -> ExitCode {
         say(format!("no QEMU found; looked at XENLOG_QEMU, qemu.path of the configuration, {}", real::places()));
         return NOT_FOUND.into();
     };
-    let log = arguments::domain(&arguments).and_then(|domain| match request::write_end(&domain, &settings) {
-        Ok(end) => Some(end),
+    let log = arguments::domain(&arguments).and_then(|domain| match request::open(&domain, &settings) {
+        Ok(log) => Some(log),
         Err(why) => {
             say(format!("domain {}: {why}; QEMU starts without a log of its own", domain.id));
             None
         }
     });
-    run(&real, &arguments, log)
+    // If this comes back, the log ends with its value.
+    run(&real, &arguments, log.as_ref())
 }
 
 /// Becomes QEMU. Comes back only if that fails.
 ///
 /// [`CommandExt::exec`] puts SIGPIPE, which Rust programs ignore, back to its default action, as libxl does before it runs
 /// QEMU, and empties the signal mask; handlers go with the old program (execve(2)).
-fn run(real: &Path, arguments: &[OsString], log: Option<OwnedFd>) -> ExitCode {
+fn run(real: &Path, arguments: &[OsString], log: Option<&Log>) -> ExitCode {
     let mut qemu = Command::new(real);
     qemu.args(arguments);
-    if let Some(end) = log {
-        match end.try_clone() {
-            Ok(copy) => drop(qemu.stdout(end).stderr(copy)),
-            Err(error) => say(format!("{error}; QEMU starts without a log of its own")),
-        }
+    match log.map(|log| Ok((log.stdio()?, log.stdio()?))) {
+        Some(Ok((out, error))) => drop(qemu.stdout(out).stderr(error)),
+        Some(Err::<_, io::Error>(error)) => say(format!("{error}; QEMU starts without a log of its own")),
+        None => {}
     }
     let error = qemu.exec();
     say(format!("{}: {error}", real.display()));

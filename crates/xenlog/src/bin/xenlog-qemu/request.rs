@@ -1,7 +1,7 @@
 //! Asking for the log of a domain's QEMU, within bounds.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use logproto::{Code, LogId, Owner};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
-use xenlog::{Error, OpenOptions};
+use xenlog::{Error, Log, OpenOptions};
 
 use crate::arguments::{self, Domain};
 use crate::settings::Settings;
@@ -20,7 +20,7 @@ const ID: &str = "qemu-dm";
 /// How often a file is asked for that another log still has.
 const IN_USE_AGAIN: Duration = Duration::from_millis(100);
 
-/// Why there is no write end.
+/// Why there is no log.
 #[derive(Debug, thiserror::Error)]
 pub enum NoLog {
     /// The client's reason.
@@ -31,27 +31,23 @@ pub enum NoLog {
     System(#[from] io::Error),
 }
 
-/// The write end of a log for this domain's QEMU, which nobody has to end: libxl removes the entry when it destroys the
-/// domain, and the daemon then removes the FIFO.
+/// A log for this domain's QEMU. Nobody has to end it once this process has become QEMU: libxl removes the entry when it
+/// destroys the domain, and the daemon then removes the FIFO.
 ///
 /// A signal that ends QEMU ends this process too, and leaves nothing behind: the domain is being destroyed already.
-pub fn write_end(domain: &Domain, settings: &Settings) -> Result<OwnedFd, NoLog> {
+pub fn open(domain: &Domain, settings: &Settings) -> Result<Log, NoLog> {
     let (read, write) = UnixStream::pair()?;
     let mut signals = SignalDelivery::with_pipe(read, write, SignalOnly, [SIGHUP, SIGINT, SIGTERM])?;
     let result = ask(domain, settings, &signals);
     let Some(signal) = signals.pending().next() else {
-        return Ok(result?.detach()?);
+        return Ok(result?);
     };
     drop(result);
     signal_hook::low_level::emulate_default_handler(signal)?;
     Err(Error::Stopped.into())
 }
 
-fn ask(
-    domain: &Domain,
-    settings: &Settings,
-    signals: &SignalDelivery<UnixStream, SignalOnly>,
-) -> Result<xenlog::Log, Error> {
+fn ask(domain: &Domain, settings: &Settings, signals: &SignalDelivery<UnixStream, SignalOnly>) -> Result<Log, Error> {
     let until = Instant::now() + settings.wait;
     let id: LogId = ID.parse().expect("a constant that is an id");
     // A QEMU that went before, in a soft reset or a crashed toolstack's domain, may have left an entry of this id.

@@ -49,7 +49,7 @@ pub fn run(options: &Try) -> Result<(), Failure> {
         host.check()?;
     }
     if options.keep && !is_stopped {
-        programs.stop_flood();
+        programs.rest();
         screen.keep(&host.places).map_err(Failure::Output)?;
         while !signals.is_any(Duration::from_secs(1)) {
             programs.look();

@@ -69,7 +69,9 @@ pub struct Program {
     pub most: u64,
     /// How often it was looked at.
     pub looks: u64,
+    is_flood: bool,
     written: Arc<AtomicU64>,
+    rest: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<(), Failure>>>,
 }
@@ -102,11 +104,9 @@ impl Programs {
         }
     }
 
-    /// Stops the one without end.
-    pub fn stop_flood(&self) {
-        if let Some(flood) = self.all.last() {
-            flood.stop.store(true, Ordering::Relaxed);
-        }
+    /// Lets the one without end rest, with its log open.
+    pub fn rest(&self) {
+        self.all.iter().filter(|program| program.is_flood).for_each(|flood| flood.rest.store(true, Ordering::Relaxed));
     }
 
     /// Stops all of them and ends their logs.
@@ -150,9 +150,9 @@ impl Kind {
 impl Program {
     fn start(kind: &Kind, log: Log) -> Program {
         let written = Arc::new(AtomicU64::new(0));
-        let stop = Arc::new(AtomicBool::new(false));
+        let [rest, stop] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
         let file = log.file().to_owned();
-        let writer = Writer { written: Arc::clone(&written), stop: Arc::clone(&stop) };
+        let writer = Writer { written: Arc::clone(&written), rest: Arc::clone(&rest), stop: Arc::clone(&stop) };
         let (name, pause) = (kind.name, kind.pause);
         let thread = thread::spawn(move || {
             let ended = writer.write(log.as_fd(), name, pause);
@@ -167,7 +167,9 @@ impl Program {
             usage: Usage { file: 0, total: 0 },
             most: 0,
             looks: 0,
+            is_flood: pause.is_none(),
             written,
+            rest,
             stop,
             thread: Some(thread),
         }
@@ -182,6 +184,7 @@ impl Program {
 /// The inside of a program.
 struct Writer {
     written: Arc<AtomicU64>,
+    rest: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
 }
 
@@ -197,6 +200,10 @@ impl Writer {
         let mut number: u64 = 0;
         let mut lines = Vec::new();
         while !self.is_stopped() {
+            if self.rest.load(Ordering::Relaxed) {
+                self.pause(LOOK);
+                continue;
+            }
             lines.clear();
             loop {
                 number += 1;

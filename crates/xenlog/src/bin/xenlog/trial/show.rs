@@ -76,7 +76,7 @@ impl Screen {
     /// Says that it goes on, and how to use it.
     pub fn keep(&mut self, places: &Places) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        writeln!(out, "\nThe flood is over; the rest goes on until ^C. In another terminal:\n")?;
+        writeln!(out, "\nThe flood rests; everything else goes on until ^C. In another terminal:\n")?;
         let store = places.store.first().map(ToString::to_string).unwrap_or_default();
         let dirs = [("XEN_RUN_DIR", &places.run_dir), ("XEN_LOG_DIR", &places.log_dir)];
         writeln!(out, "  export XENSTORED_PATH={}", quoted(&store))?;

@@ -1,0 +1,10 @@
+//! What the client library and the programs promise, kept on Xen's own store and by the real daemon.
+
+mod exec;
+mod host;
+mod list;
+mod open;
+mod qemu;
+mod scripted;
+mod tail;
+mod trial;
