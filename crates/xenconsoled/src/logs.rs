@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use logproto::{Claims, Code, Entry, EntryKey, Owner, Refusal, Request, Rules, State};
+use logproto::{Claims, Code, Entry, EntryKey, Owner, PipePath, Refusal, Request, Rules, State};
 
 /// One run of one log, from opening to end. An entry that starts over gets a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,6 +94,8 @@ pub struct Logs {
     live: HashMap<Owner, usize>,
     all_live: usize,
     claims: Claims<StreamId>,
+    /// Who reads a pipe: of two readers each would get a part of what comes.
+    pipes: HashMap<PipePath, StreamId>,
     /// Streams that read on after their entry went: their files are still taken.
     ending: HashMap<StreamId, Request>,
     next: u64,
@@ -111,6 +113,7 @@ impl Logs {
             live: HashMap::new(),
             all_live: 0,
             claims: Claims::default(),
+            pipes: HashMap::new(),
             ending: HashMap::new(),
             next: 0,
             actions: VecDeque::new(),
@@ -250,20 +253,14 @@ impl Logs {
             Ok(request) => request,
             Err(refusal) => return self.refuse(key, entry, refusal),
         };
-        if let Some((holder, held)) = self.claims.conflict(&request.file, request.copies) {
-            let (holder, held) = (*holder, held.clone());
-            if !self.ending.contains_key(&holder) {
+        if let Some((holder, node, what)) = self.holder(&request) {
+            let Some(held) = self.ending.get(&holder) else {
                 let by = self.streams.get(&holder).map_or_else(|| "another log".to_owned(), EntryKey::path);
-                let what =
-                    if held == request.file { "is the file" } else { "shares a rotated copy's name with the file" };
-                let text = format!(
-                    "{}: \"{}\" {what} of {by}",
-                    key.node("file"),
-                    request.file.below(&self.rules.log).display()
-                );
+                let text = format!("{}: {what} of {by}", key.node(node));
                 return self.refuse(key, entry, Refusal::new(Code::InUse, text));
-            }
-            self.actions.push_back(Action::End(holder, Patience::None));
+            };
+            let patience = if held.pipe == request.pipe { Patience::Handover } else { Patience::None };
+            self.actions.push_back(Action::End(holder, patience));
             self.count(key.owner, 1);
             self.logs.insert(key.clone(), Log { entry, stage: Stage::Waiting(request), told: Told::No });
             self.waiting.insert(key.clone());
@@ -273,10 +270,21 @@ impl Logs {
         self.open(key, entry, request);
     }
 
+    /// Who has what this request needs, by which node it asks for it, and what that is.
+    fn holder(&self, request: &Request) -> Option<(StreamId, &'static str, String)> {
+        if let Some((holder, held)) = self.claims.conflict(&request.file, request.copies) {
+            let what = if *held == request.file { "is the file" } else { "shares a rotated copy's name with the file" };
+            return Some((*holder, "file", format!("\"{}\" {what}", request.file.below(&self.rules.log).display())));
+        }
+        let holder = self.pipes.get(&request.pipe)?;
+        Some((*holder, "pipe", format!("\"{}\" is the pipe", request.pipe.below(&self.rules.run).display())))
+    }
+
     fn open(&mut self, key: &EntryKey, entry: Entry, request: Request) {
         let stream = StreamId(self.next);
         self.next += 1;
         self.claims.add(request.file.clone(), request.copies, stream);
+        self.pipes.insert(request.pipe.clone(), stream);
         self.streams.insert(stream, key.clone());
         self.actions.push_back(Action::Open(stream, key.clone(), request.clone()));
         self.logs.insert(key.clone(), Log { entry, stage: Stage::Opening(stream, request), told: Told::No });
@@ -362,6 +370,7 @@ impl Logs {
         });
         if let Some(request) = ending.or(live) {
             self.claims.remove(&request.file, &stream);
+            self.pipes.remove(&request.pipe);
         }
         self.streams.remove(&stream);
     }
