@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, statat, unlinkat};
 use rustix::io::Errno;
 
 use crate::bounds::Bounds;
@@ -27,15 +27,16 @@ pub(crate) fn name(log: &OsStr, number: u32) -> Cow<'_, OsStr> {
     Cow::Owned(name)
 }
 
-/// The number that a file name has as a copy of this log: `<log>.<decimal>` without leading zeros, up to
-/// [`Bounds::MAX_COPIES`]. A longer number is a date or the like that somebody else put there.
-pub(crate) fn number(log: &OsStr, file: &[u8]) -> Option<u32> {
-    let digits = file.strip_prefix(log.as_bytes())?.strip_prefix(b".")?;
-    if digits.is_empty() || digits[0] == b'0' || !digits.iter().all(u8::is_ascii_digit) {
+/// The log and the number of a file that has the name of a copy: `<log>.<decimal>` without leading zeros, up to
+/// [`Bounds::MAX_COPIES`]. A larger number is a date or the like that somebody else put there.
+pub(crate) fn parse(file: &[u8]) -> Option<(&[u8], u32)> {
+    let dot = file.iter().rposition(|byte| *byte == b'.')?;
+    let (log, digits) = (&file[..dot], &file[dot + 1..]);
+    if log.is_empty() || digits.is_empty() || digits[0] == b'0' || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
     let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    (number <= Bounds::MAX_COPIES).then_some(number)
+    (number <= Bounds::MAX_COPIES).then_some((log, number))
 }
 
 /// Checks that a log can have that name, and its oldest copy too.
@@ -69,27 +70,21 @@ pub(crate) fn slots(dir: &Dir, log: &OsStr, copies: u32) -> Result<Vec<Slot>, Er
         .collect()
 }
 
-/// The numbers of all copies that are there, in ascending order, however many are to be kept.
-pub(crate) fn list(dir: &Dir, log: &OsStr) -> Result<Vec<u32>, Error> {
-    let failed = |errno| Error::io("list directory", dir.path())(errno);
-    let mut numbers = Vec::new();
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let listed = openat(dir, ".", flags, Mode::empty()).map_err(failed)?;
-    for entry in rustix::fs::Dir::new(listed).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        numbers.extend(number(log, entry.file_name().to_bytes()));
+/// Removes the copies with numbers above `copies`, the oldest first. `listed` are the numbers of all that are there, or
+/// were a moment ago. A directory with such a name is not a copy, and stays.
+pub(crate) fn remove_surplus(dir: &Dir, log: &OsStr, copies: u32, listed: &[u32]) -> Result<(), Error> {
+    let remove = |number| match unlinkat(dir, &*name(log, number), AtFlags::empty()) {
+        Ok(()) | Err(Errno::ISDIR) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(Error::io("remove", path(dir, log, number))(errno)),
+    };
+    for number in listed.iter().rev().take_while(|number| **number > copies) {
+        remove(*number)?;
     }
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
-/// Removes the copies with numbers above `copies`, the oldest first. A directory with such a name is not a copy, and
-/// stays.
-pub(crate) fn remove_surplus(dir: &Dir, log: &OsStr, copies: u32) -> Result<(), Error> {
-    for number in list(dir, log)?.into_iter().rev().take_while(|number| *number > copies) {
-        match unlinkat(dir, &*name(log, number), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => {}
-            Err(errno) => return Err(Error::io("remove", path(dir, log, number))(errno)),
+    // What a listing that is a little old does not show was made by rotations since, and those leave no gaps.
+    for number in copies + 1..=Bounds::MAX_COPIES {
+        if !remove(number)? && listed.binary_search(&number).is_err() {
+            break;
         }
     }
     Ok(())
@@ -106,7 +101,6 @@ mod tests {
 
     #[test]
     fn copies_are_told_from_other_files_by_name() {
-        let log = OsStr::new("q.log");
         for (file, expected) in [
             ("q.log.1", Some(1)),
             ("q.log.12", Some(12)),
@@ -122,8 +116,12 @@ mod tests {
             ("q.logx1", None),
             ("other", None),
         ] {
-            assert_eq!(number(log, file.as_bytes()), expected, "{file}");
+            let expected = expected.map(|number| (&b"q.log"[..], number));
+            assert_eq!(parse(file.as_bytes()), expected, "{file}");
         }
+        assert_eq!(parse(b"q.log.1.2"), Some((&b"q.log.1"[..], 2)));
+        assert_eq!(parse(b".1"), None);
+        let log = OsStr::new("q.log");
         assert_eq!(&*name(log, 0), "q.log");
         assert_eq!(&*name(log, 12), "q.log.12");
     }

@@ -11,6 +11,7 @@ use crate::bounds::Bounds;
 use crate::copies;
 use crate::dir::Dir;
 use crate::error::Error;
+use crate::listing::{self, Listings};
 use crate::mark::Mark;
 use crate::regular::{self, Opened};
 use crate::rotation::{self, Slot, Step};
@@ -60,17 +61,16 @@ impl LogFile {
     /// name of a copy: [`Error::InTheWay`]. None of these creates, changes or removes anything. Also
     /// [`Error::DirectoryGone`] and [`Error::Io`].
     pub fn open(dir: &Dir, name: &OsStr, bounds: Bounds) -> Result<Self, Error> {
-        let mut log = Self { dir: dir.clone(), name: name.into(), bounds, live: None, offset: 0 };
-        let slots = log.admit(bounds)?;
-        let found = log.find()?;
-        log.offset = log.end_of_copies(&slots);
-        match found {
-            Some(found) => log.resume(found),
-            None => log.acquire()?,
-        }
-        log.retain()?;
-        log.rotate_if_too_large()?;
-        Ok(log)
+        let listed = listing::numbers(dir, name)?;
+        Self::begin(dir, name, bounds, &listed)
+    }
+
+    /// Opens a log, one of many: see [`Listings`].
+    ///
+    /// # Errors
+    /// As [`LogFile::open`].
+    pub fn open_with(dir: &Dir, name: &OsStr, bounds: Bounds, listings: &mut Listings) -> Result<Self, Error> {
+        Self::begin(dir, name, bounds, listings.numbers(dir, name)?)
     }
 
     /// Changes the bounds of the log, at once: the file is rotated when it is larger than the new limit, and copies that
@@ -81,10 +81,11 @@ impl LogFile {
     /// error the new bounds hold, and the rest is done at the next rotation or [`LogFile::reopen`].
     pub fn set_bounds(&mut self, bounds: Bounds) -> Result<(), Error> {
         self.admit(bounds)?;
+        let fewer = bounds.copies < self.bounds.copies;
         self.bounds = bounds;
         self.settle()?;
-        self.retain()?;
-        self.rotate_if_too_large()
+        let listed = if fewer { listing::numbers(&self.dir, &self.name)? } else { Vec::new() };
+        self.retain(&listed)
     }
 
     /// Rotates now. An empty file is not rotated: that would cost the oldest copy for nothing.
@@ -117,7 +118,16 @@ impl LogFile {
     /// As [`LogFile::check`].
     pub fn reopen(&mut self) -> Result<(), Error> {
         self.check()?;
-        self.retain()
+        self.retain(&listing::numbers(&self.dir, &self.name)?)
+    }
+
+    /// Starts over, as one of many logs: see [`Listings`].
+    ///
+    /// # Errors
+    /// As [`LogFile::check`].
+    pub fn reopen_with(&mut self, listings: &mut Listings) -> Result<(), Error> {
+        self.check()?;
+        self.retain(listings.numbers(&self.dir, &self.name)?)
     }
 
     /// The size of the live file in bytes.
@@ -228,6 +238,21 @@ impl LogFile {
         Ok(())
     }
 
+    /// Opens what is there, or makes a new file, and finds out how far the log has come. `listed` are the numbers of all
+    /// copies.
+    fn begin(dir: &Dir, name: &OsStr, bounds: Bounds, listed: &[u32]) -> Result<Self, Error> {
+        let mut log = Self { dir: dir.clone(), name: name.into(), bounds, live: None, offset: 0 };
+        let slots = log.admit(bounds)?;
+        let found = log.find()?;
+        log.offset = log.end_of_copies(&slots);
+        match found {
+            Some(found) => log.resume(found),
+            None => log.acquire()?,
+        }
+        log.retain(listed)?;
+        Ok(log)
+    }
+
     /// Checks bounds before anything is done with them.
     fn admit(&self, bounds: Bounds) -> Result<Vec<Slot>, Error> {
         bounds.check()?;
@@ -305,11 +330,13 @@ impl LogFile {
             .unwrap_or(0)
     }
 
-    /// Removes copies that are too many or, together, too large.
-    fn retain(&mut self) -> Result<(), Error> {
-        copies::remove_surplus(&self.dir, &self.name, self.bounds.copies)?;
+    /// Makes what is there fit the bounds: removes copies that are too many or, together, too large, and rotates a live
+    /// file that is too large. `listed` are the numbers of all copies.
+    fn retain(&mut self, listed: &[u32]) -> Result<(), Error> {
+        copies::remove_surplus(&self.dir, &self.name, self.bounds.copies, listed)?;
         let slots = copies::slots(&self.dir, &self.name, self.bounds.copies)?;
-        rotation::trim(&slots, self.bounds.limit).into_iter().try_for_each(|step| self.perform(step))
+        rotation::trim(&slots, self.bounds.limit).into_iter().try_for_each(|step| self.perform(step))?;
+        self.rotate_if_too_large()
     }
 
     fn rotate_if_too_large(&mut self) -> Result<(), Error> {

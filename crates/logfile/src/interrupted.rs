@@ -36,7 +36,7 @@ impl Scene {
             .map(|entry| entry.unwrap())
             .map(|entry| {
                 let name = entry.file_name();
-                let number = copies::number(OsStr::new(NAME), name.as_encoded_bytes()).unwrap_or(0);
+                let number = copies::parse(name.as_encoded_bytes()).map_or(0, |(_, number)| number);
                 (number, fs::read(entry.path()).unwrap())
             })
             .collect()

@@ -14,6 +14,7 @@ mod file;
 mod follow;
 #[cfg(test)]
 mod interrupted;
+mod listing;
 mod mark;
 mod regular;
 mod root;
@@ -26,5 +27,6 @@ pub use dir::Dir;
 pub use error::{AppendError, Error, Kind};
 pub use file::LogFile;
 pub use follow::{Follower, Next, Start};
+pub use listing::Listings;
 pub use root::Root;
 pub use scratch::Scratch;

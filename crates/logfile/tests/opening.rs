@@ -7,7 +7,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 
-use logfile::{Bounds, Dir, Error, Kind, LogFile};
+use logfile::{Bounds, Dir, Error, Kind, Listings, LogFile};
 use rustix::fs::{FileType, Mode, makedev, mkfifoat, mknodat};
 use scene::{NAME, Scene};
 
@@ -104,6 +104,28 @@ fn surplus_copies_are_removed_however_far_away() {
     log.reopen().unwrap();
     assert_eq!(names(), expected);
     assert!(fs::metadata("/etc/passwd").is_ok());
+}
+
+#[test]
+fn many_logs_are_opened_with_one_listing() {
+    let scene = Scene::new();
+    let mut listings = Listings::new();
+    let names: Vec<String> = (0..20).map(|number| format!("q{number}.log")).collect();
+    for name in &names {
+        for copy in [1, 2, 3, 7] {
+            fs::write(scene.root().join(format!("{name}.{copy}")), "x\n").unwrap();
+        }
+    }
+    let bounds = Bounds { limit: 10, copies: 2 };
+    let mut open = |name: &str| LogFile::open_with(&scene.dir, OsStr::new(name), bounds, &mut listings).unwrap();
+    let mut logs: Vec<LogFile> = names.iter().map(|name| open(name)).collect();
+    assert_eq!(scene.files().len(), 20 * 3);
+    // The listing is out of date by now, but what rotations make leaves no gaps.
+    for copy in [3, 4] {
+        fs::write(scene.root().join(format!("q5.log.{copy}")), "x\n").unwrap();
+    }
+    logs[5].reopen_with(&mut listings).unwrap();
+    assert_eq!(scene.files().len(), 20 * 3);
 }
 
 #[test]

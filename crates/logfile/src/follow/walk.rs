@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use crate::copies;
 use crate::dir::Dir;
 use crate::error::Error;
+use crate::listing;
 use crate::mark::Mark;
 use crate::regular;
 
@@ -85,7 +86,7 @@ pub(super) fn survey<T>(
         tries += 1;
         let before = live(dir, name)?;
         // A listing may miss a file that is renamed meanwhile, so every number is tried, and one more.
-        let highest = copies::list(dir, name)?.last().map_or(0, |number| number + 1);
+        let highest = listing::numbers(dir, name)?.last().map_or(0, |number| number + 1);
         let result = look(&mut Walk { dir, name, numbers: 0..=highest, last: None })?;
         if tries == TRIES || live(dir, name)? == before {
             return Ok(result);
