@@ -11,6 +11,7 @@ use xenstore::{Connection, Errno, Incoming, Reply, Request, RequestId, TxId};
 
 use crate::answer::Answer;
 use crate::fifo::Fifo;
+use crate::held::Held;
 use crate::{CLEAN_UP, Error, OpenOptions, entry};
 
 /// How often the request is written anew when others change what it read.
@@ -29,13 +30,6 @@ pub(crate) struct Asking {
     is_written: bool,
     conflicts: u32,
     step: Step,
-}
-
-/// What a log has in the world besides its write end: an entry and a FIFO.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) key: EntryKey,
-    pub(crate) fifo: Fifo,
 }
 
 /// What is waited for.
@@ -83,9 +77,10 @@ impl Asking {
     }
 
     /// The end, well: what the log has is the caller's now.
-    pub(crate) fn finish(mut self) -> Option<Held> {
+    pub(crate) fn finish(mut self, options: &OpenOptions) -> Option<Held> {
         self.is_written = false;
-        self.fifo.take().map(|fifo| Held { key: self.key.clone(), fifo })
+        let store = options.places.store.clone();
+        self.fifo.take().map(|fifo| Held::new(self.key.clone(), fifo, store))
     }
 
     /// Goes as far as it goes without blocking, or until `until`; the write end at the end.

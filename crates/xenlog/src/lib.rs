@@ -17,6 +17,7 @@ mod entry;
 mod error;
 mod fallback;
 mod fifo;
+mod held;
 mod log;
 pub mod logs;
 mod opening;

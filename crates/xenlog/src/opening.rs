@@ -88,7 +88,9 @@ impl Opening {
         };
         // Asking that is dropped unfinished cleans up.
         match (std::mem::replace(&mut self.stage, Stage::Over), end) {
-            (Stage::Asking(asking), Ok(end)) => Ok(asking.finish().map(|held| Log::new(held, &self.options, end))),
+            (Stage::Asking(asking), Ok(end)) => {
+                Ok(asking.finish(&self.options).map(|held| Log::new(held, &self.options, end)))
+            }
             (_, end) => end.map(|_| None),
         }
     }
