@@ -1,7 +1,7 @@
 //! The C interface of xenlog. What each function does is told once, in `include/xenlog.h`.
 //!
-//! Handles are boxes whose owner is the C caller: made by one function, freed by another, opaque between. Nothing unwinds into
-//! C: a panic becomes `-EIO` (or ends the process, where the profile says so).
+//! Handles are boxes whose owner is the C caller: made by one function, freed by another, opaque between. Nothing
+//! unwinds into C: a panic becomes `-EIO` (or ends the process, where the profile says so).
 
 mod log;
 mod opening;

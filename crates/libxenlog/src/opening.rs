@@ -17,7 +17,8 @@ pub struct Opening(client::Opening);
 /// `xenlog_start`.
 ///
 /// # Safety
-/// As include/xenlog.h says: `request` and its strings are whole, `opening` may be written, `error` has `error_size` bytes.
+/// As include/xenlog.h says: `request` and its strings are whole, `opening` may be written, `error` has `error_size`
+/// bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xenlog_start(
     request: *const Request,

@@ -49,8 +49,8 @@ impl TextBuffer {
         let cut = text.floor_char_boundary(self.size - 1);
         // A NUL would end it early.
         let text = text[..cut].replace('\0', " ");
-        // SAFETY: `new` was promised that `size` bytes may be written, and cut + 1 are no more than that. The text is ours,
-        // so it cannot overlap.
+        // SAFETY: `new` was promised that `size` bytes may be written, and cut + 1 are no more than that. The text is
+        // ours, so it cannot overlap.
         unsafe {
             std::ptr::copy_nonoverlapping(text.as_ptr().cast(), self.start, text.len());
             self.start.add(text.len()).write(0);

@@ -41,14 +41,14 @@ impl Request {
     /// What the caller asks for.
     ///
     /// # Safety
-    /// `request` is NULL or points to a request whose strings are NULL or end with a NUL, and all of it stays as it is during
-    /// the call.
+    /// `request` is NULL or points to a request whose strings are NULL or end with a NUL, and all of it stays as it is
+    /// during the call.
     pub unsafe fn options(request: *const Request) -> Result<OpenOptions, Failed> {
         if request.is_null() {
             return Err(Failed::argument("request: NULL"));
         }
-        // SAFETY: it is not NULL, so it points to a request by the caller's promise; the size is its first member in every
-        // version.
+        // SAFETY: it is not NULL, so it points to a request by the caller's promise; the size is its first member in
+        // every version.
         let size = unsafe { request.cast::<usize>().read() };
         // A later header's request is longer. What this library does not know it cannot do, so it says so.
         if size != size_of::<Request>() {

@@ -1,4 +1,5 @@
-//! The library as C programs see it: installed, found by pkg-config, and used against the real daemon on Xen's own store.
+//! The library as C programs see it: installed, found by pkg-config, and used against the real daemon on Xen's own
+//! store.
 
 use std::fs;
 use std::io::Write;

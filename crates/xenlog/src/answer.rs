@@ -5,8 +5,8 @@ use xenstore::{Connection, Error as StoreError, Incoming, Reply, Request, Reques
 
 use crate::Error;
 
-/// The nodes that tell, in the order in which they are read: `error` is written with `state` or before it, so it is there
-/// when `state` says so.
+/// The nodes that tell, in the order in which they are read: `error` is written with `state` or before it, so it is
+/// there when `state` says so.
 const NODES: [&str; 3] = ["state", "error", "pipe"];
 
 /// Waits for an answer: at each event of the watch on `state` the nodes are read again.

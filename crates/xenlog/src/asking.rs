@@ -231,8 +231,8 @@ impl Asking {
 impl Drop for Asking {
     fn drop(&mut self) {
         if let (true, Some(fifo)) = (self.is_written, &self.fifo) {
-            // On the connection that wrote it, so that the store takes one after the other. If that fails the store is gone or
-            // hangs, and there is nobody to tell.
+            // On the connection that wrote it, so that the store takes one after the other. If that fails the store is
+            // gone or hangs, and there is nobody to tell.
             let deadline = Instant::now() + CLEAN_UP;
             let _ = entry::remove(&mut self.connection, &self.key, fifo.path(), deadline);
         }

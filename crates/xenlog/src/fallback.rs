@@ -10,8 +10,8 @@ use rustix::fs::OFlags;
 
 use crate::Error;
 
-/// What to do when no log is to be had. The choice is the caller's: whether a program may run with its output lost, or kept
-/// in a file that nothing bounds, or rather not at all.
+/// What to do when no log is to be had. The choice is the caller's: whether a program may run with its output lost, or
+/// kept in a file that nothing bounds, or rather not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fallback {
     /// Fail.

@@ -92,14 +92,15 @@ impl Drop for Fifo {
     fn drop(&mut self) {
         let still_ours = |found: &fs::Metadata| (found.dev(), found.ino()) == self.identity;
         if !self.is_left && fs::symlink_metadata(&self.path).is_ok_and(|found| still_ours(&found)) {
-            // Whoever removed it meanwhile did what was to be done; other trouble leaves an empty FIFO, which does no harm.
+            // Whoever removed it meanwhile did what was to be done; other trouble leaves an empty FIFO, which does no
+            // harm.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Makes the pipe as large as it may be: a privileged user's can have any size, another's up to pipe-max-size while their
-/// pipes together stay below pipe-user-pages-soft (pipe(7)). A small pipe works too.
+/// Makes the pipe as large as it may be: a privileged user's can have any size, another's up to pipe-max-size while
+/// their pipes together stay below pipe-user-pages-soft (pipe(7)). A small pipe works too.
 fn enlarge(end: &impl AsFd) {
     let mut size = PIPE_SIZE;
     while size > PIPE_SIZE_MIN && rustix::pipe::fcntl_setpipe_size(end, size).is_err() {

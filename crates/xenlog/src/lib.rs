@@ -1,10 +1,10 @@
-//! Logs for toolstacks and people: asks the log daemon for a log by the per-domain logging protocol (docs/protocol.md) and
-//! gives the write end of its pipe.
+//! Logs for toolstacks and people: asks the log daemon for a log by the per-domain logging protocol (docs/protocol.md)
+//! and gives the write end of its pipe.
 //!
 //! [`OpenOptions`] says what is wanted. [`OpenOptions::open`] blocks, with one deadline over everything;
-//! [`OpenOptions::start`] gives an [`Opening`] for an event loop. Both end with a [`Log`] or an [`Error`] that tells apart
-//! that no daemon runs, that it refused, and that it did not answer in time; a [`Fallback`] says what takes a log's place
-//! then, so that starting a program never hangs on logging.
+//! [`OpenOptions::start`] gives an [`Opening`] for an event loop. Both end with a [`Log`] or an [`Error`] that tells
+//! apart that no daemon runs, that it refused, and that it did not answer in time; a [`Fallback`] says what takes a
+//! log's place then, so that starting a program never hangs on logging.
 //!
 //! [`logs`] tells what logs there are.
 

@@ -12,9 +12,9 @@ use crate::{Error, OpenOptions};
 
 /// A log that is open for writing. What is written to its write end goes into its file until [`Log::end`].
 ///
-/// Dropping it ends it too, within [`CLEAN_UP`](crate::CLEAN_UP), and nobody hears of an error then. For a log that is to
-/// outlive this value, such as that of a QEMU which is started and left to itself, there is [`Log::detach`]. Becoming another
-/// program by execve(2) leaves the log as it is.
+/// Dropping it ends it too, within [`CLEAN_UP`](crate::CLEAN_UP), and nobody hears of an error then. For a log that is
+/// to outlive this value, such as that of a QEMU which is started and left to itself, there is [`Log::detach`].
+/// Becoming another program by execve(2) leaves the log as it is.
 #[derive(Debug)]
 pub struct Log {
     held: Held,
@@ -61,8 +61,8 @@ impl Log {
         self.writer().map(Stdio::from)
     }
 
-    /// Ends the log: closes this write end, removes the entry from the store and the FIFO from the run directory. The daemon
-    /// still takes what was written, and what other holders of the write end write within its drain time.
+    /// Ends the log: closes this write end, removes the entry from the store and the FIFO from the run directory. The
+    /// daemon still takes what was written, and what other holders of the write end write within its drain time.
     ///
     /// # Errors
     /// When the entry could not be removed within [`CLEAN_UP`](crate::CLEAN_UP). The FIFO is gone all the same.
@@ -71,8 +71,8 @@ impl Log {
         self.held.end()
     }
 
-    /// Leaves entry and FIFO to somebody else, and gives the write end. For a domain's log: the toolstack removes the entry
-    /// with the domain, and the daemon then removes the FIFO.
+    /// Leaves entry and FIFO to somebody else, and gives the write end. For a domain's log: the toolstack removes the
+    /// entry with the domain, and the daemon then removes the FIFO.
     pub fn detach(self) -> OwnedFd {
         self.held.leave();
         self.end

@@ -88,10 +88,11 @@ pub fn name_of(store: &mut Client, domid: DomId) -> Result<Option<String>, Error
     Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()).filter(|name| !name.is_empty()))
 }
 
-/// What there is on the disk of a log file and its rotated copies; `None` if the file itself is not there, or not a file.
+/// What there is on the disk of a log file and its rotated copies; `None` if the file itself is not there, or not a
+/// file.
 ///
-/// A log that rotates between two looks would be counted wrongly, so it is looked at again until the files were the same
-/// before and after; a bounded number of times.
+/// A log that rotates between two looks would be counted wrongly, so it is looked at again until the files were the
+/// same before and after; a bounded number of times.
 pub fn usage(file: &Path, copies: Option<u64>) -> Option<Usage> {
     const LOOKS: u32 = 10;
     let mut seen = files(file, copies);

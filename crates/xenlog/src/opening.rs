@@ -14,12 +14,13 @@ pub const CLEAN_UP: Duration = Duration::from_secs(1);
 /// A log that is being asked for: the steps of docs/protocol.md, as one non-blocking descriptor for an event loop.
 ///
 /// The owner waits until [`Opening::fd`] can be read (or written, while [`Opening::wants_write`]) or it is
-/// [`Opening::deadline`], and calls [`Opening::process`]; all three may change with each call. It ends with a [`Log`] or an
-/// error, no later than the caller's wait.
+/// [`Opening::deadline`], and calls [`Opening::process`]; all three may change with each call. It ends with a [`Log`]
+/// or an error, no later than the caller's wait.
 ///
-/// On an error, with [`Opening::cancel`], and when it is dropped half-way, the entry and the FIFO are removed again, within
-/// [`CLEAN_UP`]. A process that is killed by SIGKILL half-way removes nothing: an entry of a domain goes with the domain, one
-/// of the host stays until somebody removes it, and a FIFO in a run directory that is a tmpfs until the next boot.
+/// On an error, with [`Opening::cancel`], and when it is dropped half-way, the entry and the FIFO are removed again,
+/// within [`CLEAN_UP`]. A process that is killed by SIGKILL half-way removes nothing: an entry of a domain goes with
+/// the domain, one of the host stays until somebody removes it, and a FIFO in a run directory that is a tmpfs until the
+/// next boot.
 #[derive(Debug)]
 pub struct Opening {
     options: OpenOptions,
@@ -63,8 +64,8 @@ impl Opening {
         }
     }
 
-    /// When [`Opening::process`] is to be called even if nothing happened at the descriptor: now, at first, and never later
-    /// than the caller's wait allows.
+    /// When [`Opening::process`] is to be called even if nothing happened at the descriptor: now, at first, and never
+    /// later than the caller's wait allows.
     pub fn deadline(&self) -> Instant {
         let again = match &self.stage {
             Stage::Connecting { again } => Some(*again),
@@ -74,8 +75,8 @@ impl Opening {
         again.map_or(self.until, |again| again.min(self.until))
     }
 
-    /// Does all that goes without blocking. `Some` is the end: the log is there. After that or an error, there is nothing left
-    /// to process.
+    /// Does all that goes without blocking. `Some` is the end: the log is there. After that or an error, there is
+    /// nothing left to process.
     ///
     /// # Errors
     /// Every [`Error`] but [`Error::Stopped`] and [`Error::NoFallback`]; everything is cleaned up then.

@@ -42,9 +42,9 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    /// A log of `owner` into `file`, absolute or relative to the log directory. What is not said otherwise: an id of its own
-    /// that nobody else has, the daemon's defaults, a write end that never blocks, [`DEFAULT_WAIT`], and the places that the
-    /// environment names.
+    /// A log of `owner` into `file`, absolute or relative to the log directory. What is not said otherwise: an id of
+    /// its own that nobody else has, the daemon's defaults, a write end that never blocks, [`DEFAULT_WAIT`], and the
+    /// places that the environment names.
     pub fn new(owner: Owner, file: impl Into<PathBuf>) -> OpenOptions {
         OpenOptions {
             places: Places::from_env(),
@@ -73,8 +73,8 @@ impl OpenOptions {
         self
     }
 
-    /// Whether a log that has the chosen id is to give way: the daemon drains it and goes on with the new one. For a caller
-    /// that is the only one to use this id, and whose predecessor may have died without ending its log.
+    /// Whether a log that has the chosen id is to give way: the daemon drains it and goes on with the new one. For a
+    /// caller that is the only one to use this id, and whose predecessor may have died without ending its log.
     pub fn replace(mut self, replace: bool) -> OpenOptions {
         self.replace = replace;
         self
@@ -104,15 +104,15 @@ impl OpenOptions {
         self
     }
 
-    /// Whether a write to a full pipe waits. If it does not, it fails with `EAGAIN`, which QEMU bears and many programs do
-    /// not; if it does, the writer stands still while no daemon reads.
+    /// Whether a write to a full pipe waits. If it does not, it fails with `EAGAIN`, which QEMU bears and many programs
+    /// do not; if it does, the writer stands still while no daemon reads.
     pub fn blocking(mut self, blocking: bool) -> OpenOptions {
         self.blocking = blocking;
         self
     }
 
-    /// How long everything together may take, the connection to the store included. Cleaning up after a failure comes on top:
-    /// up to [`CLEAN_UP`](crate::CLEAN_UP), if the store hangs.
+    /// How long everything together may take, the connection to the store included. Cleaning up after a failure comes
+    /// on top: up to [`CLEAN_UP`](crate::CLEAN_UP), if the store hangs.
     pub fn wait(mut self, wait: Duration) -> OpenOptions {
         self.wait = wait;
         self
@@ -126,8 +126,8 @@ impl OpenOptions {
     /// Asks, and waits for the log.
     ///
     /// # Errors
-    /// Every [`Error`] but [`Error::Stopped`] and [`Error::NoFallback`]. Nothing of the request is left behind, except its
-    /// entry in the store if the store hangs.
+    /// Every [`Error`] but [`Error::Stopped`] and [`Error::NoFallback`]. Nothing of the request is left behind, except
+    /// its entry in the store if the store hangs.
     pub fn open(&self) -> Result<Log, Error> {
         self.start().wait(None)
     }

@@ -2,8 +2,8 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-/// 64 random bits, other ones at each call. `RandomState` is seeded by the system and differs from call to call; the process
-/// id goes in so that forked processes, which inherit the seed, differ too.
+/// 64 random bits, other ones at each call. `RandomState` is seeded by the system and differs from call to call; the
+/// process id goes in so that forked processes, which inherit the seed, differ too.
 pub(crate) fn unique() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }

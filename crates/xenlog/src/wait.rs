@@ -14,7 +14,8 @@ pub(crate) enum Woken {
     Other,
 }
 
-/// Waits until `fd` can be read (or written, where that is wanted too), `stop` can be read, or it is `until`. May end early.
+/// Waits until `fd` can be read (or written, where that is wanted too), `stop` can be read, or it is `until`. May end
+/// early.
 pub(crate) fn wait(fd: Option<(BorrowedFd<'_>, bool)>, stop: Option<BorrowedFd<'_>>, until: Instant) -> Woken {
     let mut fds = Vec::with_capacity(2);
     fds.extend(stop.as_ref().map(|stop| PollFd::from_borrowed_fd(*stop, PollFlags::IN)));

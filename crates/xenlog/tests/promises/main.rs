@@ -1,5 +1,6 @@
 //! What the client library and the programs promise, kept on Xen's own store and by the real daemon.
 
+mod config;
 mod exec;
 mod host;
 mod list;

@@ -1,5 +1,5 @@
-//! `xenlog-qemu`: becomes the real QEMU, with its output in a log of its domain, and never holds up a guest. A shell script
-//! plays QEMU.
+//! `xenlog-qemu`: becomes the real QEMU, with its output in a log of its domain, and never holds up a guest. A shell
+//! script plays QEMU.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -62,7 +62,8 @@ fn qemus_output_is_in_the_log_of_its_domain() {
     until("the daemon to remove the FIFO", || host.fifos().is_empty().then_some(()));
 }
 
-/// What QEMU gets is what libxl would give: SIGPIPE at its default, no further descriptors; and its output never blocks.
+/// What QEMU gets is what libxl would give: SIGPIPE at its default, no further descriptors; and its output never
+/// blocks.
 #[test]
 fn qemu_is_started_as_libxl_starts_it() {
     let Some(host) = Host::start() else { return };

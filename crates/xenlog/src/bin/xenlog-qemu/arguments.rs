@@ -14,8 +14,8 @@ pub struct Domain {
     pub name: Option<OsString>,
 }
 
-/// Finds the domain in QEMU's arguments (without the program's own name): `-xen-domid N` and `-name NAME`, as libxl gives
-/// them to today's QEMU, or `-d N` and `-domain-name NAME`, as it gave them to the traditional one
+/// Finds the domain in QEMU's arguments (without the program's own name): `-xen-domid N` and `-name NAME`, as libxl
+/// gives them to today's QEMU, or `-d N` and `-domain-name NAME`, as it gave them to the traditional one
 /// (tools/libs/light/libxl_dm.c). `None` where no domain is named: then QEMU is only asked about itself, or not Xen's.
 ///
 /// The first of each counts. An option's value is never taken for an option, so a domain may be called `-xen-domid`.
@@ -52,8 +52,8 @@ fn option(argument: &OsStr) -> Option<&[u8]> {
     Some(name.strip_prefix(b"-").unwrap_or(name))
 }
 
-/// The guest's name in the value of `-name`: `[guest=]NAME[,key=value…]`, where a doubled comma is one that belongs to the
-/// value (qemu/util/qemu-option.c). The last one counts, as it does for QEMU.
+/// The guest's name in the value of `-name`: `[guest=]NAME[,key=value…]`, where a doubled comma is one that belongs to
+/// the value (qemu/util/qemu-option.c). The last one counts, as it does for QEMU.
 fn guest_name(value: &OsStr) -> Option<OsString> {
     let mut name = None;
     for (at, part) in parts(value.as_bytes()).into_iter().enumerate() {
@@ -81,8 +81,8 @@ fn parts(list: &[u8]) -> Vec<Vec<u8>> {
     parts
 }
 
-/// The file of a domain's QEMU log, in the log directory: `qemu-dm-NAME.log`, libxl's own name for it. Whatever would not
-/// be one plain name becomes `_`, and a long name is cut so that the suffix of a rotated copy still fits.
+/// The file of a domain's QEMU log, in the log directory: `qemu-dm-NAME.log`, libxl's own name for it. Whatever would
+/// not be one plain name becomes `_`, and a long name is cut so that the suffix of a rotated copy still fits.
 pub fn file_name(domain: &Domain) -> String {
     const BEFORE: &str = "qemu-dm-";
     const AFTER: &str = ".log";
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn libxls_arguments_name_the_domain() {
         let today = "-xen-domid 3 -no-shutdown -chardev socket,id=libxl-cmd,fd=19,server=on,wait=off -mon \
-                     chardev=libxl-cmd,mode=control -nodefaults -no-user-config -name flood -vnc none -machine xenfv -m 64";
+                     chardev=libxl-cmd,mode=control -nodefaults -no-user-config -name flood -vnc none -m 64";
         assert_eq!(read(today), named(3, "flood"));
         assert_eq!(read("-xen-domid 4 -xen-attach -name domain-4 -nographic -M xenpv"), named(4, "domain-4"));
         assert_eq!(read("-d 5 -domain-name old -videoram 4"), named(5, "old"));
@@ -129,7 +129,7 @@ mod tests {
             "--version",
             "",
             // libxl's probe of the options.
-            "-S -no-user-config -nodefaults -nographic -machine none,accel=xen -chardev socket,id=c,fd=5 -mon chardev=c",
+            "-S -no-user-config -nodefaults -nographic -machine none,accel=xen -chardev socket,id=c,fd=5",
             "-name lonely",
             "-d guest_errors",
             "-d 5",

@@ -1,5 +1,5 @@
-//! `xenlog-qemu`: becomes the real QEMU, with its standard output and error in a log of its domain. Put into an xl guest's
-//! configuration as `device_model_override`.
+//! `xenlog-qemu`: becomes the real QEMU, with its standard output and error in a log of its domain. Put into an xl
+//! guest's configuration as `device_model_override`.
 
 #![forbid(unsafe_code)]
 
@@ -43,8 +43,8 @@ fn main() -> ExitCode {
 
 /// Becomes QEMU. Comes back only if that fails.
 ///
-/// [`CommandExt::exec`] puts SIGPIPE, which Rust programs ignore, back to its default action, as libxl does before it runs
-/// QEMU, and empties the signal mask; handlers go with the old program (execve(2)).
+/// [`CommandExt::exec`] puts SIGPIPE, which Rust programs ignore, back to its default action, as libxl does before it
+/// runs QEMU, and empties the signal mask; handlers go with the old program (execve(2)).
 fn run(real: &Path, arguments: &[OsString], log: Option<&Log>) -> ExitCode {
     let mut qemu = Command::new(real);
     qemu.args(arguments);

@@ -20,8 +20,8 @@ const PLACES: [&str; 8] = [
     "/usr/bin/qemu-system-x86_64",
 ];
 
-/// The first program that can be the real QEMU: one of `named`, else one of the usual places. Every named one that cannot be
-/// it leaves a line in `complaints`.
+/// The first program that can be the real QEMU: one of `named`, else one of the usual places. Every named one that
+/// cannot be it leaves a line in `complaints`.
 pub fn find(named: &[PathBuf], complaints: &mut Vec<String>) -> Option<PathBuf> {
     let own = fs::metadata("/proc/self/exe").ok().map(|own| (own.dev(), own.ino()));
     for path in named {

@@ -31,8 +31,8 @@ pub enum NoLog {
     System(#[from] io::Error),
 }
 
-/// A log for this domain's QEMU. Nobody has to end it once this process has become QEMU: libxl removes the entry when it
-/// destroys the domain, and the daemon then removes the FIFO.
+/// A log for this domain's QEMU. Nobody has to end it once this process has become QEMU: libxl removes the entry when
+/// it destroys the domain, and the daemon then removes the FIFO.
 ///
 /// A signal that ends QEMU ends this process too, and leaves nothing behind: the domain is being destroyed already.
 pub fn open(domain: &Domain, settings: &Settings) -> Result<Log, NoLog> {

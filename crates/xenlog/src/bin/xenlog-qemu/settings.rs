@@ -19,8 +19,8 @@ pub struct Settings {
     pub wait: Duration,
 }
 
-/// Reads the settings. A guest starts whatever is wrong with them: what cannot be used is left out, and told in one line
-/// each.
+/// Reads the settings. A guest starts whatever is wrong with them: what cannot be used is left out, and told in one
+/// line each.
 pub fn read(
     env: impl Fn(&str) -> Option<OsString>,
     file: impl Fn(&OsStr) -> std::io::Result<String>,

@@ -28,8 +28,8 @@ const PASSED_ON: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2]
 
 /// Run a program with its standard output and error logged
 ///
-/// Ends with the program's exit code, 128 and the signal's number if a signal ended it, 127 if it is not found, 126 if it
-/// cannot be run, and 125 if there is no log.
+/// Ends with the program's exit code, 128 and the signal's number if a signal ended it, 127 if it is not found, 126 if
+/// it cannot be run, and 125 if there is no log.
 #[derive(Debug, clap::Args)]
 pub struct Exec {
     /// The domain whose log it is
@@ -50,7 +50,8 @@ pub struct Exec {
     /// How many rotated copies are kept [default: the daemon's]
     #[arg(long, value_name = "N")]
     copies: Option<u32>,
-    /// What happens when the log can't keep up: the program waits (block) or bytes are lost (drop) [default: the daemon's]
+    /// What happens when the log can't keep up: the program waits (block) or bytes are lost (drop) [default: the
+    /// daemon's]
     #[arg(long, value_name = "block|drop")]
     policy: Option<Policy>,
     /// Put the time before each line

@@ -148,8 +148,8 @@ fn cells(info: &Info) -> Vec<String> {
     ]
 }
 
-/// A number of bytes for a person: exact where it is short, else in units of 1024 with one digit after the point. Rounded
-/// down, so that what is within a bound never looks as if it had reached it.
+/// A number of bytes for a person: exact where it is short, else in units of 1024 with one digit after the point.
+/// Rounded down, so that what is within a bound never looks as if it had reached it.
 pub fn bytes(number: u64) -> String {
     const UNITS: [&str; 7] = ["", "K", "M", "G", "T", "P", "E"];
     let unit = (0..UNITS.len()).rfind(|unit| number >> (10 * unit) > 0).unwrap_or(0);

@@ -51,8 +51,8 @@ impl Options {
     }
 }
 
-/// Prints what is wrong with the arguments, or the help that was asked for. A script that runs a program through `exec` tells
-/// our failures from the program's by their code, so that is the code of a usage error there too.
+/// Prints what is wrong with the arguments, or the help that was asked for. A script that runs a program through `exec`
+/// tells our failures from the program's by their code, so that is the code of a usage error there too.
 pub fn explain(error: &clap::Error) -> ExitCode {
     // Nobody is left to tell when the terminal is gone.
     let _ = error.print();

@@ -29,8 +29,8 @@ pub struct Tail {
     /// How many lines
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
     lines: u64,
-    /// Which log: the number or name of a domain, a log's id, DOMAIN/ID, host/ID, or a file, absolute or relative to the log
-    /// directory
+    /// Which log: the number or name of a domain, a log's id, DOMAIN/ID, host/ID, or a file, absolute or relative to
+    /// the log directory
     target: String,
 }
 

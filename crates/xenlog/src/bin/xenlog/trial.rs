@@ -21,8 +21,8 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// See it at work without Xen: a store, the daemon and a few programs, one of which writes without end
 ///
-/// Everything is in a new directory below TMPDIR, which stays there to be looked at. Nothing else is touched, and no root is
-/// needed.
+/// Everything is in a new directory below TMPDIR, which stays there to be looked at. Nothing else is touched, and no
+/// root is needed.
 #[derive(Debug, clap::Args)]
 pub struct Try {
     /// Leave the store and the daemon running until ^C, to try the other commands on
