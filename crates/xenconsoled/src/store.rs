@@ -12,7 +12,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
 use logproto::{Change, DAEMON_NODE, DAEMON_VERSION, Entry, EntryKey, Owner, State, WATCH_PATH};
-use xenstore::{Address, Error, Reply, Request, RequestId, Session, SessionEvent, TxId};
+use xenstore::{Address, Errno, Error, Reply, Request, RequestId, Session, SessionEvent, TxId};
 
 use crate::dirty::Dirty;
 use look::Look;
@@ -248,6 +248,12 @@ impl Store {
 
 fn daemon_node() -> Request<'static> {
     Request::Write { path: DAEMON_NODE, value: DAEMON_VERSION.as_bytes() }
+}
+
+/// Whether no store has such a node, whatever happens: an entry's name can be so long that there is no room for a node's after
+/// it. How long differs from store to store (quotas, and XENSTORE_ABS_PATH_MAX in xen/include/public/io/xs_wire.h).
+fn is_impossible(why: &Error) -> bool {
+    matches!(why, Error::Malformed { .. } | Error::TooLarge { .. } | Error::Store { errno: Errno::Einval, .. })
 }
 
 /// The names in a reply. A directory that cannot be listed has none to show, whatever the reason: it is listed again when

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use logproto::{Change, Entry, EntryKey, NODES};
 use xenstore::{Error, Reply, Request, TxId};
 
-use super::{Finding, Purpose, Store};
+use super::{Finding, Purpose, Store, is_impossible};
 
 /// Entries in one transaction: enough that round trips do not count, few enough that the store is not held up.
 const BATCH: usize = 128;
@@ -50,9 +50,7 @@ impl Store {
                 look.missing -= 1;
                 match result {
                     Ok(Reply::Value(value)) => look.entries[entry].nodes[node] = Some(value),
-                    Err(why) if why.is_absent() => {}
-                    // No path of the store, so no node either: an entry's name can be that long.
-                    Err(Error::Malformed { .. } | Error::TooLarge { .. }) => {}
+                    Err(why) if why.is_absent() || is_impossible(&why) => {}
                     _ => look.failed = true,
                 }
                 if look.missing == 0 {

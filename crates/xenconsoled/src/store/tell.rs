@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use logproto::{Entry, EntryKey, State};
 use xenstore::{Errno, Error, Reply, Request, TxId};
 
-use super::{Finding, Purpose, Store};
+use super::{Finding, Purpose, Store, is_impossible};
 
 /// Answers in one transaction.
 const BATCH: usize = 128;
@@ -128,7 +128,8 @@ impl Store {
                     self.write_answers();
                 }
             }
-            Step::Written => tell.failed |= result.is_err(),
+            // What cannot be written is not tried again: nobody can be answered there.
+            Step::Written => tell.failed |= result.is_err_and(|why| !is_impossible(&why)),
             Step::Ended => {
                 let committed = result.is_ok() && !tell.failed;
                 if let Err(why) = &result
@@ -151,19 +152,18 @@ impl Store {
                     State::Error(refusal) => Some(refusal.to_string()),
                     State::Ready => None,
                 };
-                writes.push((key.node("error"), error, answer.entry.is_answered()));
-                writes.push((key.node("state"), Some(answer.state.word().to_owned()), false));
+                writes.push((key.node("error"), error));
+                writes.push((key.node("state"), Some(answer.state.word().to_owned())));
             }
         }
-        for (path, value, was_answered) in writes {
+        for (path, value) in writes {
             match value {
                 Some(value) => {
                     let request = Request::Write { path: &path, value: value.as_bytes() };
                     self.submit(tx, request, Purpose::Tell(Step::Written));
                 }
                 // An old error would belie the new state. Where there is none, that is no failure.
-                None if was_answered => self.submit(tx, Request::Rm { path: &path }, Purpose::Nothing),
-                None => {}
+                None => self.submit(tx, Request::Rm { path: &path }, Purpose::Nothing),
             }
         }
         self.submit(tx, Request::TransactionEnd { commit: true }, Purpose::Tell(Step::Ended));

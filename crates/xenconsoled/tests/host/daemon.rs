@@ -77,11 +77,25 @@ impl Daemon {
         fs::read_dir(self.proc("fd")).unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).collect()
     }
 
-    /// Clock ticks (10 ms) that it has used so far, user and system (proc_pid_stat(5), fields 14 and 15).
-    pub fn ticks(&self) -> u64 {
-        let stat = fs::read_to_string(self.proc("stat")).unwrap();
-        let after_name = &stat[stat.rfind(')').unwrap() + 2..];
-        after_name.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+    /// How often its threads have gone to sleep so far: whoever is never woken does not go to sleep again (proc_pid_status(5)).
+    fn sleeps(&self) -> u64 {
+        let count = |status: String| {
+            let lines = status.lines().filter_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            lines.map(|count| count.trim().parse::<u64>().unwrap()).sum::<u64>()
+        };
+        let threads = fs::read_dir(self.proc("task")).unwrap();
+        threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("status")).ok()).map(count).sum()
+    }
+
+    /// Waits until it sleeps, and nothing wakes it for longer than it waits for anything.
+    pub fn rests(&self) {
+        until("a daemon that has nothing to do", || {
+            let before = self.sleeps();
+            let is_asleep =
+                fs::read_dir(self.proc("task")).ok()?.flatten().all(|thread| state(&thread.path()) == Some('S'));
+            std::thread::sleep(std::time::Duration::from_secs(3));
+            (is_asleep && self.sleeps() == before).then_some(())
+        });
     }
 
     /// What it has said so far.
@@ -107,7 +121,7 @@ impl Drop for Daemon {
         if std::thread::panicking() {
             let said = self.said();
             let lines: Vec<&str> = said.lines().collect();
-            eprintln!("the daemon's last words:\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
+            eprintln!("the daemon's last words:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
         }
     }
 }
