@@ -1,6 +1,7 @@
 //! A host for the daemon's tests: a real store, private run and log directories, and the real daemon.
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test file uses a part")]
 
+mod crowd;
 mod daemon;
 mod log;
 // One way to a file system of a test's own for all crates.
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 pub use testbed::{Store, StoreKind, until};
 use xenstore::{Address, Client};
 
+pub use crowd::Crowd;
 pub use daemon::{Daemon, command};
 pub use log::{Log, fifo, has_reader, numbered, read_all};
 pub use snapshot::{Snapshot, snapshot};
