@@ -6,8 +6,8 @@
  *     XENSTORED_RUNDIR=DIR LD_PRELOAD=./store.so xenstored --no-fork </dev/null          # the socket: DIR/socket
  *
  * What a store sees: every domain exists and lives, its ring is an empty page, and no event ever comes. Domains are
- * told of and taken away with INTRODUCE and RELEASE. With STORE_LIFELINE=1 the daemon ends when its standard input does,
- * that is, with the process that holds the other end, however that one ends.
+ * told of and taken away with INTRODUCE and RELEASE. With STORE_LIFELINE=1 the daemon ends when its standard input
+ * does, that is, with the process that holds the other end, however that one ends.
  *
  * No header of Xen is needed: the functions are those of libxenctrl, libxenevtchn, libxengnttab and
  * libxenforeignmemory (tools/include in Xen's source), with pointers that are never looked into as void *.

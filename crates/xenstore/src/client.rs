@@ -15,11 +15,16 @@ const TRANSACTION_ATTEMPTS: u32 = 30;
 const BACKOFF_MIN: Duration = Duration::from_millis(1);
 /// Longest wait between two attempts of a transaction.
 const BACKOFF_MAX: Duration = Duration::from_millis(100);
+/// More than any caller waits, and little enough to be added to any time.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Wait before connecting again to a store whose queue of callers is full.
 const CONNECT_AGAIN: Duration = Duration::from_millis(5);
 
 /// A connection whose calls wait for their answer, each at most as long as the client's timeout. After an
 /// [`Error::Timeout`] the client may be used on: a late answer is told from the next call's.
+///
+/// A client with watches has to take its events: oxenstored, once some 1000 of them wait, answers nobody any more who
+/// causes further ones.
 #[derive(Debug)]
 pub struct Client {
     connection: Connection,
@@ -34,6 +39,7 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`], which says why each address did not do.
     pub fn connect(addresses: &[Address], timeout: Duration) -> Result<Self, Error> {
+        let timeout = timeout.min(FOREVER);
         let deadline = Instant::now() + timeout;
         loop {
             let mut errors = Vec::new();
@@ -53,7 +59,7 @@ impl Client {
 
     /// Sets how long each later call may wait.
     pub fn set_timeout(&mut self, timeout: Duration) {
-        self.timeout = timeout;
+        self.timeout = timeout.min(FOREVER);
     }
 
     /// The value of a node.
@@ -314,4 +320,26 @@ fn jittered(pause: Duration) -> Duration {
     use std::hash::{BuildHasher, RandomState};
     let random = RandomState::new().hash_one(0);
     pause.mul_f64(0.5 + (random % 1024) as f64 / 2048.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_between_half_and_all() {
+        let pause = Duration::from_millis(100);
+        let pauses: Vec<_> = (0..100).map(|_| jittered(pause)).collect();
+        assert!(pauses.iter().all(|jittered| (pause / 2..=pause).contains(jittered)));
+        assert!(pauses.iter().any(|jittered| *jittered != pauses[0]), "always the same");
+    }
+
+    #[test]
+    fn nowhere_to_connect_is_told_at_once() {
+        let error = Client::connect(&[], Duration::MAX).unwrap_err();
+        assert_eq!(error, Error::Unreachable(Vec::new()));
+        let missing = [Address::unix("/nonexistent/a"), Address::device("/nonexistent/b")];
+        let error = Client::connect(&missing, Duration::MAX).unwrap_err();
+        assert!(matches!(error, Error::Unreachable(errors) if errors.len() == 2));
+    }
 }

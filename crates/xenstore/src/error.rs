@@ -91,14 +91,28 @@ impl Error {
         }
     }
 
+    /// What requests end with that are not answered because `self` ended the connection.
+    pub(crate) fn as_disconnected(&self) -> Error {
+        match self {
+            Error::Disconnected(_) => self.clone(),
+            other => Error::Disconnected(reason(other)),
+        }
+    }
+
     /// Whether the store answered that the node is not there.
     pub fn is_absent(&self) -> bool {
         self.errno() == Some(Errno::Enoent)
     }
 }
 
+/// The text of an error that goes into another's.
+fn reason(error: &Error) -> String {
+    let text = error.to_string();
+    text.strip_prefix("xenstore: ").map(str::to_owned).unwrap_or(text)
+}
+
 fn list(errors: &[Error]) -> String {
-    errors.iter().map(|error| format!("; {}", error.to_string().trim_start_matches("xenstore: "))).collect()
+    errors.iter().map(|error| format!("; {}", reason(error))).collect()
 }
 
 #[cfg(test)]
@@ -110,6 +124,14 @@ mod tests {
         let error = Error::Store { request: "READ", path: "/libxl/5".into(), errno: Errno::Enoent };
         assert_eq!(error.to_string(), "xenstore: READ /libxl/5: no such node (ENOENT)");
         assert!(error.is_absent());
+    }
+
+    #[test]
+    fn a_lost_connection_says_once_what_happened() {
+        let lost = Error::Protocol("a message of 5000 bytes".into()).as_disconnected();
+        let text = "xenstore: no connection: the store broke the protocol: a message of 5000 bytes";
+        assert_eq!(lost.to_string(), text);
+        assert_eq!(lost.as_disconnected(), lost);
     }
 
     #[test]

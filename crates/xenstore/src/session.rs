@@ -45,7 +45,7 @@ enum State {
 #[derive(Debug)]
 struct Up {
     connection: Connection,
-    /// Requests of the session itself, to set and unset watches.
+    /// Requests of the session itself: setting and unsetting watches, and one to see whether the store answers.
     own: HashSet<RequestId>,
     /// When all watches were set and `Rescan` was said.
     ready_since: Option<Instant>,
@@ -79,8 +79,8 @@ pub enum SessionEvent {
     Event(Event),
     /// The connection was lost, or none could be made. Said once for each outage.
     Lost(Error),
-    /// There is a connection and every watch is set: whatever the owner knows may be old, it has to look at
-    /// everything again. Transactions of the connection before are gone. Events from before are part of this one.
+    /// There is a connection, the store answers, and every watch is set: whatever the owner knows may be old, it has
+    /// to look at everything again. Transactions of the connection before are gone. Events from before are part of this one.
     Rescan,
 }
 
@@ -103,9 +103,9 @@ impl Session {
     }
 
     /// Sets how long a store may owe answers and give none before the connection counts as lost, instead of
-    /// [`SILENCE_MAX`].
+    /// [`SILENCE_MAX`]; at most a day.
     pub fn set_silence(&mut self, silence: Duration) {
-        self.silence = silence;
+        self.silence = silence.min(Duration::from_secs(24 * 3600));
     }
 
     /// Watches `path` (a node or a special node) on this connection and every later one. A watch that is there
@@ -224,6 +224,9 @@ impl Session {
                     for (path, token) in self.watches.iter() {
                         up.submit_own(Request::Watch { path, token });
                     }
+                    // Without watches too there has to be an answer before anyone builds on this connection: the
+                    // kernel connects also to a store that hangs.
+                    up.submit_own(Request::GetDomainPath { domid: 0 });
                     self.state = State::Up(Box::new(up));
                     return;
                 }
@@ -271,7 +274,7 @@ impl Session {
         self.ignored += up.connection.ignored();
         for id in up.connection.take_pending() {
             if !up.own.contains(&id) {
-                let result = Err(Error::Disconnected(error.to_string()));
+                let result = Err(error.as_disconnected());
                 self.inbox.push(SessionEvent::Reply { id, result });
             }
         }
@@ -289,3 +292,6 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

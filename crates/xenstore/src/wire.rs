@@ -4,10 +4,10 @@
 
 /// Most bytes of payload in one message, either way (`XENSTORE_PAYLOAD_MAX`).
 pub const PAYLOAD_MAX: usize = 4096;
-/// Most bytes of payload in the reply to DIRECTORY that are taken from a store. oxenstored, up to at least Xen 4.22, does
+/// Most bytes of payload in the reply to DIRECTORY that are taken from a store. oxenstored, in Xen 4.17 as in 4.22, does
 /// not know DIRECTORY_PART and sends the whole list in one message over its socket, whatever its size (`packet_of` in
-/// tools/ocaml/xenstored/connection.ml); libxenstore breaks the connection then. This is the list of 32752 domains,
-/// the most there can be, seven times over.
+/// tools/ocaml/xenstored/connection.ml); libxenstore breaks the connection then. Room for five times the longest list
+/// of domains there can be.
 pub const DIRECTORY_MAX: usize = 1 << 20;
 /// Bytes of a message's header (`struct xsd_sockmsg`).
 pub const HEADER_LEN: usize = 16;

@@ -105,3 +105,63 @@ fn check_room(tree: &Tree, path: &str, limits: &Limits) -> Result<(), Errno> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Access;
+
+    fn apply(tree: &mut Tree, domid: u32, change: &Change) -> Result<Vec<String>, Errno> {
+        let mut fired = Vec::new();
+        change.apply(tree, domid, &Limits::default(), 1, &mut fired)?;
+        Ok(fired.iter().map(|fired| format!("{}{}", fired.path, if fired.is_exact { " exact" } else { "" })).collect())
+    }
+
+    fn tree() -> Tree {
+        let mut tree = Tree::new();
+        tree.write("/a/b/c", Some(b"1"), None, 0);
+        tree
+    }
+
+    #[test]
+    fn each_change_is_told_once_and_nothing_is_no_change() {
+        let mut tree = tree();
+        let write = Change::Write { path: "/a/x/y".into(), value: b"1".to_vec() };
+        assert_eq!(apply(&mut tree, 0, &write), Ok(vec!["/a/x/y".into()]));
+        assert_eq!(apply(&mut tree, 0, &Change::Mkdir { path: "/a/b".into() }), Ok(vec![]));
+        assert_eq!(apply(&mut tree, 0, &Change::Mkdir { path: "/a/d".into() }), Ok(vec!["/a/d".into()]));
+        assert_eq!(apply(&mut tree, 0, &Change::Rm { path: "/a/absent".into() }), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_removal_is_told_exactly_below_and_widely_at_its_top() {
+        let removed = apply(&mut tree(), 0, &Change::Rm { path: "/a".into() });
+        assert_eq!(removed, Ok(vec!["/a/b/c exact".into(), "/a/b exact".into(), "/a".into()]));
+        assert_eq!(apply(&mut tree(), 0, &Change::Rm { path: "/".into() }), Err(Errno::Einval));
+        assert_eq!(apply(&mut tree(), 0, &Change::Rm { path: "/x/y".into() }), Err(Errno::Enoent));
+    }
+
+    #[test]
+    fn others_need_permission_and_cannot_give_away() {
+        let mut tree = tree();
+        let write = Change::Write { path: "/a/b/c".into(), value: Vec::new() };
+        assert_eq!(apply(&mut tree, 5, &write), Err(Errno::Eacces));
+        let give = |domid| Change::SetPerms { path: "/a/b".into(), perms: vec![Perm::new(Access::Both, domid)] };
+        assert_eq!(apply(&mut tree, 5, &give(5)), Err(Errno::Eacces));
+        assert_eq!(apply(&mut tree, 0, &give(5)), Ok(vec!["/a/b".into()]));
+        assert_eq!(apply(&mut tree, 5, &give(6)), Err(Errno::Eacces));
+        assert_eq!(apply(&mut tree, 5, &give(5)), Ok(vec!["/a/b".into()]));
+    }
+
+    #[test]
+    fn who_loses_the_right_to_read_is_still_told() {
+        let mut tree = tree();
+        let mut fired = Vec::new();
+        let limits = Limits::default();
+        let open = Change::SetPerms { path: "/a/b".into(), perms: vec![Perm::new(Access::Read, 0)] };
+        open.apply(&mut tree, 0, &limits, 1, &mut fired).unwrap();
+        let shut = Change::SetPerms { path: "/a/b".into(), perms: vec![Perm::new(Access::None, 0)] };
+        shut.apply(&mut tree, 0, &limits, 2, &mut fired).unwrap();
+        assert!(fired[1].readable_by.contains(&vec![Perm::new(Access::Read, 0)]));
+    }
+}

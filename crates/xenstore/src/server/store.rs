@@ -283,3 +283,86 @@ fn part(generation: u64, list: &[u8], offset: usize) -> Vec<u8> {
     }
     reply
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Decoder;
+    use crate::{Request, TxId};
+
+    const PEER: PeerId = PeerId(1);
+
+    fn store() -> Store {
+        let mut store = Store::new(Limits::default());
+        store.connect(PEER, 0);
+        store
+    }
+
+    /// Sends a request and gives all that comes out for the peer.
+    fn ask(store: &mut Store, request: Request<'_>) -> Vec<Message> {
+        let mut bytes = Vec::new();
+        request.encode(1, TxId::NONE, &mut bytes).unwrap();
+        let message = Decoder::new().next(&mut &bytes[..]).unwrap().unwrap();
+        store.receive(PEER, &message);
+        let mut out = Vec::new();
+        let outbox = store.outbox(PEER).unwrap();
+        while !outbox.front().is_empty() {
+            let mut front = outbox.front();
+            let length = front.len();
+            out.push(Decoder::new().next(&mut front).unwrap().unwrap());
+            outbox.advance(length);
+        }
+        out
+    }
+
+    #[test]
+    fn a_reply_comes_before_the_events_of_its_request() {
+        let mut store = store();
+        let out = ask(&mut store, Request::Watch { path: "/a", token: "t" });
+        assert_eq!(out.iter().map(|message| message.kind).collect::<Vec<_>>(), [Kind::WATCH, Kind::WATCH_EVENT]);
+        let out = ask(&mut store, Request::Write { path: "/a/b", value: b"1" });
+        assert_eq!(out.iter().map(|message| message.kind).collect::<Vec<_>>(), [Kind::WRITE, Kind::WATCH_EVENT]);
+        assert_eq!(out[1].payload, b"/a/b\0t\0");
+    }
+
+    #[test]
+    fn a_list_beyond_one_message_is_refused_as_a_whole() {
+        let mut store = store();
+        for number in 0..500 {
+            ask(&mut store, Request::Mkdir { path: &format!("/a/child{number:03}") });
+        }
+        let out = ask(&mut store, Request::Directory { path: "/a" });
+        assert_eq!((out[0].kind, &out[0].payload[..]), (Kind::ERROR, &b"E2BIG\0"[..]));
+    }
+
+    #[test]
+    fn parts_hold_whole_names_and_end_with_an_empty_one() {
+        let list: Vec<u8> = (0..1000).flat_map(|number| format!("child{number:03}\0").into_bytes()).collect();
+        let mut offset = 0;
+        loop {
+            let part = part(7, &list, offset);
+            assert!(part.len() <= PAYLOAD_MAX && part.starts_with(b"7\0"));
+            let names = &part[2..];
+            if names.ends_with(&[0, 0]) {
+                offset += names.len() - 1;
+                break;
+            }
+            assert_eq!(names.len() % 9, 0, "a name was cut");
+            assert!(names.len() > 4000, "room was left");
+            offset += names.len();
+        }
+        assert_eq!(offset, list.len());
+        assert_eq!(part(7, &list, offset), b"7\0\0");
+        assert_eq!(part(7, &list, usize::MAX), b"7\0\0");
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_leaves_nothing() {
+        let mut store = store();
+        ask(&mut store, Request::Watch { path: "/a", token: "t" });
+        ask(&mut store, Request::TransactionStart);
+        store.disconnect(PEER);
+        assert!(store.outbox(PEER).is_none() && store.peers.is_empty());
+        assert_eq!(store.watches.count(PEER), 0);
+    }
+}

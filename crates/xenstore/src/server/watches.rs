@@ -76,3 +76,56 @@ impl Watches {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Access, Perm};
+
+    const HOST: PeerId = PeerId(1);
+    const GUEST: PeerId = PeerId(2);
+
+    fn told(watches: &Watches, path: &str, is_exact: bool) -> Vec<String> {
+        let readable_by = vec![vec![Perm::new(Access::None, 0)]];
+        let mut told = Vec::new();
+        watches.fire(&Fired { path: path.into(), is_exact, readable_by }, |PeerId(peer), path, token| {
+            told.push(format!("{peer} {path} {token}"));
+        });
+        told
+    }
+
+    #[test]
+    fn watches_on_the_node_and_above_hear_of_it() {
+        let mut watches = Watches::default();
+        for path in ["/", "/a", "/a/b", "/a/b/c", "/ab"] {
+            watches.add(HOST, 0, path, path, 0).unwrap();
+        }
+        assert_eq!(told(&watches, "/a/b", false), ["1 /a/b /a/b", "1 /a/b /a", "1 /a/b /"]);
+        assert_eq!(told(&watches, "/a/b", true), ["1 /a/b /a/b"]);
+    }
+
+    #[test]
+    fn nobody_hears_of_what_he_may_not_read() {
+        let mut watches = Watches::default();
+        watches.add(GUEST, 5, "/a", "t", 0).unwrap();
+        assert!(told(&watches, "/a", false).is_empty());
+        let fired = Fired { path: "/a".into(), is_exact: false, readable_by: vec![vec![Perm::new(Access::Read, 0)]] };
+        let mut count = 0;
+        watches.fire(&fired, |_, _, _| count += 1);
+        assert_eq!(count, 1);
+    }
+
+    #[test]
+    fn a_pair_is_added_once_and_goes_with_its_peer() {
+        let mut watches = Watches::default();
+        watches.add(HOST, 0, "/a", "t", 0).unwrap();
+        assert_eq!(watches.add(HOST, 0, "/a", "t", 0), Err(Errno::Eexist));
+        watches.add(GUEST, 5, "/a", "t", 0).unwrap();
+        assert_eq!(watches.remove(HOST, "/a", "u"), Err(Errno::Enoent));
+        assert_eq!((watches.count(HOST), watches.count(GUEST)), (1, 1));
+        watches.remove_all(GUEST);
+        assert_eq!((watches.count(HOST), watches.count(GUEST)), (1, 0));
+        watches.remove(HOST, "/a", "t").unwrap();
+        assert!(watches.by_path.is_empty());
+    }
+}

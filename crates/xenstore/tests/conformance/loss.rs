@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use testbed::{PATIENCE, Store};
-use xenstore::{Connection, Error, Reply, Request, TxId};
+use xenstore::{Client, Connection, Error, Reply, Request, TxId};
 
 use crate::pipelining::{replies, turn};
 
@@ -68,6 +68,14 @@ pub fn a_silent_store_is_a_timeout_and_its_late_answer_no_harm(store: &mut Store
     assert_eq!(client.read("/b").unwrap(), b"2");
     client.transaction(|transaction| transaction.write("/c", b"3")).unwrap();
     assert_eq!(client.read("/c").unwrap(), b"3");
+}
+
+/// The longest timeouts are no overflow.
+pub fn a_client_may_wait_forever(store: &mut Store) {
+    let mut client = Client::connect(&[store.address()], Duration::MAX).unwrap();
+    client.write("/a", b"1").unwrap();
+    client.set_timeout(Duration::MAX);
+    assert_eq!(client.read("/a").unwrap(), b"1");
 }
 
 pub fn no_event_within_the_deadline_is_none(store: &mut Store) {

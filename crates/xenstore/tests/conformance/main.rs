@@ -113,6 +113,7 @@ on_every_store! {
         a_dead_store_ends_a_waiting_client
         a_transaction_is_gone_with_its_connection
         a_silent_store_is_a_timeout_and_its_late_answer_no_harm
+        a_client_may_wait_forever
         no_event_within_the_deadline_is_none
     }
     sessions {
@@ -120,6 +121,7 @@ on_every_store! {
         restart_of_the_store_ends_in_one_rescan
         a_store_that_comes_later_is_found
         a_silent_store_is_lost_and_found
+        a_session_without_watches_waits_for_an_answer_too
         watches_come_and_go
     }
 }
