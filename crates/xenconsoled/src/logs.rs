@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use logproto::{Claims, Code, Entry, EntryKey, Owner, PipePath, Refusal, Request, Rules, State};
 
+use crate::shares::Shares;
+
 /// One run of one log, from opening to end. An entry that starts over gets a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u64);
@@ -29,8 +31,6 @@ pub struct Seen {
     pub fifo: Option<FifoId>,
     /// When the look began, in the count that [`Logs::told`] uses too: what was told after that cannot be in it.
     pub began: u64,
-    /// Whether the store was lost since this entry was last seen: then a missing entry says nothing of its log.
-    pub after_loss: bool,
 }
 
 /// What has to be done.
@@ -64,15 +64,42 @@ struct Log {
     entry: Entry,
     stage: Stage,
     told: Told,
+    /// The store was lost since this entry was last seen: if it is missing now, that says nothing of its log.
+    unseen: bool,
+}
+
+impl Log {
+    fn new(entry: Entry, stage: Stage) -> Log {
+        Log { entry, stage, told: Told::No, unseen: false }
+    }
 }
 
 #[derive(Debug)]
 enum Stage {
-    /// Another stream that is at its end still has the file.
-    Waiting(Request),
+    /// Another stream that is at its end still has the file or the pipe.
+    Waiting(Request, Option<FifoId>),
     Opening(StreamId, Request),
     Ready(StreamId, Request, FifoId),
     Refused(Refusal),
+}
+
+impl Stage {
+    /// Which stream it is about.
+    fn stream(&self) -> Option<StreamId> {
+        match self {
+            Stage::Opening(stream, _) | Stage::Ready(stream, ..) => Some(*stream),
+            Stage::Waiting(..) | Stage::Refused(_) => None,
+        }
+    }
+
+    /// Whether it reads, or is about to read, the FIFO that has this name now.
+    fn reads(&self, pipe: &PipePath, named: Option<FifoId>) -> bool {
+        match self {
+            Stage::Opening(_, request) => request.pipe == *pipe,
+            Stage::Ready(_, _, held) => named == Some(*held),
+            Stage::Waiting(..) | Stage::Refused(_) => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -91,11 +118,12 @@ pub struct Logs {
     /// Entries whose file another stream still has.
     waiting: BTreeSet<EntryKey>,
     streams: HashMap<StreamId, EntryKey>,
-    live: HashMap<Owner, usize>,
-    all_live: usize,
+    shares: Shares,
     claims: Claims<StreamId>,
-    /// Who reads a pipe: of two readers each would get a part of what comes.
+    /// Who reads the pipe of a name: of two readers each would get a part of what comes.
     pipes: HashMap<PipePath, StreamId>,
+    /// Which FIFO a stream reads, once that is known.
+    fifos: HashMap<StreamId, FifoId>,
     /// Streams that read on after their entry went: their files are still taken.
     ending: HashMap<StreamId, Request>,
     next: u64,
@@ -110,10 +138,10 @@ impl Logs {
             logs: BTreeMap::new(),
             waiting: BTreeSet::new(),
             streams: HashMap::new(),
-            live: HashMap::new(),
-            all_live: 0,
+            shares: Shares::default(),
             claims: Claims::default(),
             pipes: HashMap::new(),
+            fifos: HashMap::new(),
             ending: HashMap::new(),
             next: 0,
             actions: VecDeque::new(),
@@ -143,13 +171,13 @@ impl Logs {
 
     /// How many logs are being served, and how many read on after their entry went.
     pub fn counts(&self) -> (usize, usize) {
-        (self.all_live, self.ending.len())
+        (self.shares.all(), self.ending.len())
     }
 
     /// The connection to the store was lost: what was being answered has to be answered again.
     pub fn store_lost(&mut self) {
         for log in self.logs.values_mut() {
-            log.told = Told::No;
+            (log.told, log.unseen) = (Told::No, true);
         }
     }
 
@@ -158,22 +186,23 @@ impl Logs {
         let outcome = seen.entry.check(key, &self.rules);
         let request = match outcome {
             Ok(None) => {
-                let patience = if seen.after_loss { Patience::Endless } else { Patience::Drain };
-                self.forget(key, patience);
+                let unseen = self.logs.get(key).is_some_and(|log| log.unseen);
+                self.forget(key, if unseen { Patience::Endless } else { Patience::Drain });
                 return;
             }
             Ok(Some(request)) => Ok(request),
             Err(refusal) => Err(refusal),
         };
         let Some(log) = self.logs.get_mut(key) else {
-            self.start(key, seen.entry, request);
+            self.start(key, seen.entry, request, seen.fifo);
             return;
         };
+        log.unseen = false;
         // An answer that was written after the look began cannot be in what it saw.
         let answered = seen.entry.is_answered() || matches!(log.told, Told::At(at) if at > seen.began);
         let unchanged = log.entry.same_request(&seen.entry);
         match (&log.stage, request) {
-            (Stage::Waiting(_) | Stage::Opening(..), _) if unchanged => {}
+            (Stage::Waiting(..) | Stage::Opening(..), _) if unchanged => {}
             (Stage::Refused(refusal), _) if unchanged && log.told == Told::No => {
                 let answer = State::Error(refusal.clone());
                 self.actions.push_back(Action::Answer(key.clone(), seen.entry, answer));
@@ -185,22 +214,22 @@ impl Logs {
                 log.entry = seen.entry.clone();
                 if changed && !self.adjust(key, stream, &new) {
                     self.forget(key, Patience::Handover);
-                    self.start(key, seen.entry, Ok(new));
+                    self.start(key, seen.entry, Ok(new), seen.fifo);
                 } else if again {
                     self.answer_again(key, seen.entry);
                 }
             }
             (stage, request) => {
-                let held = matches!(stage, Stage::Ready(_, _, held) if Some(*held) == seen.fifo);
-                let patience = if held && request.is_ok() { Patience::Handover } else { Patience::Drain };
-                self.forget(key, patience);
-                self.start(key, seen.entry, request);
+                let again = request.as_ref().is_ok_and(|new| stage.reads(&new.pipe, seen.fifo));
+                self.forget(key, if again { Patience::Handover } else { Patience::Drain });
+                self.start(key, seen.entry, request, seen.fifo);
             }
         }
     }
 
     /// The file and the pipe are open.
     pub fn opened(&mut self, stream: StreamId, fifo: FifoId) {
+        self.fifos.insert(stream, fifo);
         let Some((key, log)) = self.log_of(stream) else { return };
         if let Stage::Opening(_, request) = &log.stage {
             log.stage = Stage::Ready(stream, request.clone(), fifo);
@@ -241,19 +270,21 @@ impl Logs {
         }
     }
 
+    /// The log that this stream is of, unless its entry has gone on without it.
     fn log_of(&mut self, stream: StreamId) -> Option<(EntryKey, &mut Log)> {
         let key = self.streams.get(&stream)?.clone();
-        let log = self.logs.get_mut(&key)?;
+        let log = self.logs.get_mut(&key).filter(|log| log.stage.stream() == Some(stream))?;
         Some((key, log))
     }
 
     /// Takes up a new request.
-    fn start(&mut self, key: &EntryKey, entry: Entry, request: Result<Request, Refusal>) {
-        let request = match request.and_then(|request| self.room(key).map(|()| request)) {
+    fn start(&mut self, key: &EntryKey, entry: Entry, request: Result<Request, Refusal>, fifo: Option<FifoId>) {
+        let room = |request| self.shares.room(key, &self.rules.bounds).map(|()| request);
+        let request = match request.and_then(room) {
             Ok(request) => request,
             Err(refusal) => return self.refuse(key, entry, refusal),
         };
-        if let Some((holder, node, what)) = self.holder(&request) {
+        if let Some((holder, node, what)) = self.holder(&request, fifo) {
             let Some(held) = self.ending.get(&holder) else {
                 let by = self.streams.get(&holder).map_or_else(|| "another log".to_owned(), EntryKey::path);
                 let text = format!("{}: {what} of {by}", key.node(node));
@@ -261,22 +292,26 @@ impl Logs {
             };
             let patience = if held.pipe == request.pipe { Patience::Handover } else { Patience::None };
             self.actions.push_back(Action::End(holder, patience));
-            self.count(key.owner, 1);
-            self.logs.insert(key.clone(), Log { entry, stage: Stage::Waiting(request), told: Told::No });
+            self.shares.add(key.owner);
+            self.logs.insert(key.clone(), Log::new(entry, Stage::Waiting(request, fifo)));
             self.waiting.insert(key.clone());
             return;
         }
-        self.count(key.owner, 1);
+        self.shares.add(key.owner);
         self.open(key, entry, request);
     }
 
     /// Who has what this request needs, by which node it asks for it, and what that is.
-    fn holder(&self, request: &Request) -> Option<(StreamId, &'static str, String)> {
+    fn holder(&self, request: &Request, fifo: Option<FifoId>) -> Option<(StreamId, &'static str, String)> {
         if let Some((holder, held)) = self.claims.conflict(&request.file, request.copies) {
             let what = if *held == request.file { "is the file" } else { "shares a rotated copy's name with the file" };
             return Some((*holder, "file", format!("\"{}\" {what}", request.file.below(&self.rules.log).display())));
         }
         let holder = self.pipes.get(&request.pipe)?;
+        // A FIFO that was made anew has nothing but its name from the one that is read.
+        if fifo.is_some_and(|named| self.fifos.get(holder).is_some_and(|held| *held != named)) {
+            return None;
+        }
         Some((*holder, "pipe", format!("\"{}\" is the pipe", request.pipe.below(&self.rules.run).display())))
     }
 
@@ -287,45 +322,17 @@ impl Logs {
         self.pipes.insert(request.pipe.clone(), stream);
         self.streams.insert(stream, key.clone());
         self.actions.push_back(Action::Open(stream, key.clone(), request.clone()));
-        self.logs.insert(key.clone(), Log { entry, stage: Stage::Opening(stream, request), told: Told::No });
+        self.logs.insert(key.clone(), Log::new(entry, Stage::Opening(stream, request)));
     }
 
     fn refuse(&mut self, key: &EntryKey, entry: Entry, refusal: Refusal) {
         if let Some(log) = self.logs.get(key)
             && !matches!(log.stage, Stage::Refused(_))
         {
-            self.count(key.owner, -1);
+            self.shares.remove(key.owner);
         }
         self.actions.push_back(Action::Answer(key.clone(), entry.clone(), State::Error(refusal.clone())));
-        self.logs.insert(key.clone(), Log { entry, stage: Stage::Refused(refusal), told: Told::No });
-    }
-
-    /// Whether this owner may have one more log.
-    fn room(&self, key: &EntryKey) -> Result<(), Refusal> {
-        let bounds = &self.rules.bounds;
-        let most = match key.owner {
-            Owner::Host => bounds.logs_of_host,
-            Owner::Domain(_) => bounds.logs_per_domain,
-        };
-        let refuse = |who: String, most| {
-            Err(Refusal::new(Code::TooMany, format!("{}: {who} has {most} logs, the most allowed", key.path())))
-        };
-        if self.live.get(&key.owner).is_some_and(|live| *live >= most) {
-            return refuse(key.owner.to_string(), most);
-        }
-        if self.all_live >= bounds.logs {
-            return refuse("this host".to_owned(), bounds.logs);
-        }
-        Ok(())
-    }
-
-    fn count(&mut self, owner: Owner, by: isize) {
-        let live = self.live.entry(owner).or_default();
-        *live = live.saturating_add_signed(by);
-        if *live == 0 {
-            self.live.remove(&owner);
-        }
-        self.all_live = self.all_live.saturating_add_signed(by);
+        self.logs.insert(key.clone(), Log::new(entry, Stage::Refused(refusal)));
     }
 
     /// The entry is gone or asks for something else: what it had comes to its end.
@@ -333,12 +340,12 @@ impl Logs {
         let Some(log) = self.logs.remove(key) else { return };
         match log.stage {
             Stage::Refused(_) => {}
-            Stage::Waiting(_) => {
+            Stage::Waiting(..) => {
                 self.waiting.remove(key);
-                self.count(key.owner, -1);
+                self.shares.remove(key.owner);
             }
             Stage::Opening(stream, request) | Stage::Ready(stream, request, _) => {
-                self.count(key.owner, -1);
+                self.shares.remove(key.owner);
                 self.ending.insert(stream, request);
                 self.actions.push_back(Action::End(stream, patience));
             }
@@ -365,22 +372,25 @@ impl Logs {
     fn release(&mut self, stream: StreamId) {
         let ending = self.ending.remove(&stream);
         let live = self.log_of(stream).and_then(|(_, log)| match &log.stage {
-            Stage::Opening(of, request) | Stage::Ready(of, request, _) if *of == stream => Some(request.clone()),
-            _ => None,
+            Stage::Opening(_, request) | Stage::Ready(_, request, _) => Some(request.clone()),
+            Stage::Waiting(..) | Stage::Refused(_) => None,
         });
         if let Some(request) = ending.or(live) {
             self.claims.remove(&request.file, &stream);
-            self.pipes.remove(&request.pipe);
+            if self.pipes.get(&request.pipe) == Some(&stream) {
+                self.pipes.remove(&request.pipe);
+            }
         }
+        self.fifos.remove(&stream);
         self.streams.remove(&stream);
     }
 
-    /// Those that waited for a file are judged anew: of two that waited for one, the first takes it.
+    /// Those that waited are judged anew: of two that waited for one, the first takes it.
     fn retry_waiting(&mut self) {
         for key in std::mem::take(&mut self.waiting) {
-            if let Some(Log { entry, stage: Stage::Waiting(request), .. }) = self.logs.remove(&key) {
-                self.count(key.owner, -1);
-                self.start(&key, entry, Ok(request));
+            if let Some(Log { entry, stage: Stage::Waiting(request, fifo), .. }) = self.logs.remove(&key) {
+                self.shares.remove(key.owner);
+                self.start(&key, entry, Ok(request), fifo);
             }
         }
     }
