@@ -28,7 +28,7 @@ const REOPEN: u64 = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     /// The store's addresses or the watch make no sense.
-    #[error("xenstore: {0}")]
+    #[error("{0}")]
     Store(#[from] xenstore::Error),
     /// The system refuses what no daemon can do without.
     #[error("cannot {what}: {why}")]
@@ -139,7 +139,7 @@ impl Daemon {
             }
             Finding::Lost(why) => {
                 if !self.is_lost {
-                    tracing::warn!("xenstore: {why}; running logs go on, trying again");
+                    tracing::warn!("{why}; running logs go on, trying again");
                 }
                 self.is_lost = true;
                 self.logs.store_lost();
@@ -151,9 +151,9 @@ impl Daemon {
                 owners.into_iter().for_each(|owner| self.store.look_at(Change::Owner(owner)));
             }
             Finding::Names(owner, names) => self.listed(owner, names),
-            Finding::Seen { key, entry, began, after_loss } => {
+            Finding::Seen { key, entry, began } => {
                 let fifo = self.named_fifo(&key, &entry);
-                self.logs.seen(&key, Seen { entry, fifo, began, after_loss });
+                self.logs.seen(&key, Seen { entry, fifo, began });
             }
             Finding::Told { key, entry, at } => self.logs.told(&key, &entry, at),
         }

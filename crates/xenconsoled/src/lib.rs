@@ -16,6 +16,7 @@ mod own_log;
 mod pid_file;
 mod pipe;
 mod settings;
+mod shares;
 mod stamp;
 mod start;
 mod store;

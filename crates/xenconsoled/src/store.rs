@@ -40,8 +40,6 @@ pub enum Finding {
         entry: Entry,
         /// The count at which the look began.
         began: u64,
-        /// Whether the connection was lost before, so that what is missing says nothing.
-        after_loss: bool,
     },
     /// The answer stands in the store since this count.
     Told {
@@ -75,8 +73,6 @@ pub struct Store {
     answers: Answers,
     /// Orders looks and answers: see [`Finding::Seen`].
     count: u64,
-    listings: usize,
-    after_loss: bool,
     findings: VecDeque<Finding>,
 }
 
@@ -94,8 +90,6 @@ impl Store {
             tell: None,
             answers: Answers::default(),
             count: 0,
-            listings: 0,
-            after_loss: false,
             findings: VecDeque::new(),
         })
     }
@@ -177,11 +171,9 @@ impl Store {
 
     fn ask(&mut self, now: Instant) {
         if self.dirty.take_everything() {
-            self.listings += 1;
             self.submit(TxId::NONE, Request::Directory { path: WATCH_PATH }, Purpose::Owners);
         }
         while let Some(owner) = self.dirty.take_owner() {
-            self.listings += 1;
             self.submit(TxId::NONE, Request::Directory { path: &owner.logging_path() }, Purpose::Names(owner));
         }
         if self.look_again.is_some_and(|at| at <= now) {
@@ -189,9 +181,6 @@ impl Store {
         }
         if self.look.is_none() && self.look_again.is_none() && self.dirty.has_entries() {
             self.start_look();
-        }
-        if self.look.is_none() && self.look_again.is_none() && self.listings == 0 {
-            self.after_loss = false;
         }
         if self.tell.is_none() && self.answers.due(now).is_some_and(|due| due <= now) {
             self.start_tell(now);
@@ -220,14 +209,12 @@ impl Store {
         match purpose {
             Purpose::Nothing => {}
             Purpose::Owners => {
-                self.listings -= 1;
                 let names = names(result);
                 let host = names.iter().any(|name| name == "logging").then_some(Owner::Host);
                 let domains = names.iter().filter_map(|name| name.parse().ok()).map(Owner::Domain);
                 self.findings.push_back(Finding::Owners(host.into_iter().chain(domains).collect()));
             }
             Purpose::Names(owner) => {
-                self.listings -= 1;
                 self.findings.push_back(Finding::Names(owner, names(result)));
             }
             Purpose::Look(step) => self.look_reply(step, result, now),
@@ -237,11 +224,9 @@ impl Store {
 
     fn lost(&mut self, why: Error) {
         self.pending.clear();
-        self.listings = 0;
         (self.look, self.look_again) = (None, None);
         self.tell = None;
         self.answers = Answers::default();
-        self.after_loss = true;
         self.findings.push_back(Finding::Lost(why));
     }
 }

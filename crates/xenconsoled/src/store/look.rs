@@ -82,8 +82,7 @@ impl Store {
             look.keys.into_iter().for_each(|key| self.dirty.add(Change::Entry(key)));
             return;
         }
-        let (began, after_loss) = (look.began, self.after_loss);
-        let seen = look.keys.into_iter().zip(look.entries);
-        self.findings.extend(seen.map(|(key, entry)| Finding::Seen { key, entry, began, after_loss }));
+        let (began, seen) = (look.began, look.keys.into_iter().zip(look.entries));
+        self.findings.extend(seen.map(|(key, entry)| Finding::Seen { key, entry, began }));
     }
 }

@@ -135,7 +135,7 @@ impl Store {
                 if let Err(why) = &result
                     && why.errno() != Some(Errno::Eagain)
                 {
-                    tracing::warn!("xenstore: answers could not be written: {why}");
+                    tracing::warn!("answers could not be written: {why}");
                 }
                 self.finish_tell(committed, now);
             }
