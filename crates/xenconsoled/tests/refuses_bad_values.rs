@@ -190,7 +190,8 @@ fn a_name_that_leaves_no_room_for_an_answer_holds_up_nobody(kind: StoreKind) {
     for number in 0..3 {
         host.log(domain(5), &format!("good-{number}")).ready();
     }
-    assert_eq!(host.daemon().reports().len(), 1, "{}", host.daemon().said());
+    let reports = host.daemon().reports();
+    assert_eq!(reports.len(), 1, "{reports:#?}");
     host.daemon().rests();
 }
 
