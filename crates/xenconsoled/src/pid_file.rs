@@ -1,26 +1,47 @@
 //! The file with the daemon's process id.
 
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Writes this process's id and a newline, and nothing else: a longer id that an earlier daemon left does not show through.
-pub fn write(path: &Path) -> Result<(), String> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let written = options.open(path).and_then(|mut file| writeln!(file, "{}", std::process::id()));
-    written.map_err(|why| format!("--pid-file {}: {why}", path.display()))
+/// A pid file that is open and not written yet.
+#[derive(Debug)]
+pub struct PidFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl PidFile {
+    /// Opens it, and leaves what is in it. To be done while there is somebody to tell if that fails.
+    pub fn open(path: &Path) -> Result<PidFile, String> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+        let file = file.map_err(|why| failed(path, &why))?;
+        Ok(PidFile { path: path.to_owned(), file })
+    }
+
+    /// Writes this process's id and a newline, and nothing else: a longer id that an earlier daemon left does not show through.
+    pub fn write(mut self) -> Result<(), String> {
+        let written = self.file.set_len(0).and_then(|()| writeln!(self.file, "{}", std::process::id()));
+        written.map_err(|why| failed(&self.path, &why))
+    }
+}
+
+fn failed(path: &Path, why: &io::Error) -> String {
+    format!("--pid-file {}: {why}", path.display())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn an_older_longer_id_leaves_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pid");
         std::fs::write(&path, "123456789012\n").unwrap();
-        super::write(&path).unwrap();
+        PidFile::open(&path).unwrap().write().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
-        assert!(super::write(&dir.path().join("no/pid")).unwrap_err().contains("no/pid"));
+        assert!(PidFile::open(&dir.path().join("no/pid")).unwrap_err().contains("no/pid"));
     }
 }

@@ -9,6 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::daemon::Daemon;
 use crate::options::{Leave, Options};
 use crate::own_log::{self, Sink};
+use crate::pid_file::PidFile;
 use crate::settings::Settings;
 
 /// EPERM, as the stock daemon leaves when it is not root.
@@ -80,6 +81,7 @@ fn raise_descriptors() {
 
 /// Becomes a daemon, with its process id in `pid_file`.
 fn go_to_background(pid_file: &Path) -> Result<(), String> {
+    let pid_file = PidFile::open(pid_file)?;
     xen_sys::daemon::detach().map_err(|why| format!("cannot go to the background: {why}"))?;
-    crate::pid_file::write(pid_file)
+    pid_file.write()
 }
