@@ -9,7 +9,7 @@ use crate::Error;
 /// there when `state` says so.
 const NODES: [&str; 3] = ["state", "error", "pipe"];
 
-/// Waits for an answer: at each event of the watch on `state` the nodes are read again.
+/// Waits for an answer: at each event of the watch on the entry the nodes are read again.
 #[derive(Debug)]
 pub(crate) struct Answer {
     asked: [RequestId; NODES.len()],

@@ -177,8 +177,9 @@ impl Asking {
                 return self.begin();
             }
         }
-        // Set before the request can be answered, so that no answer is missed.
-        let watch = Request::Watch { path: &self.key.node("state"), token: "state" };
+        // Set before the request can be answered, so that no answer is missed. On the entry, not on its `state`: a node
+        // that was never there has no event when the whole entry is removed (xenstored's delete_node walks what is).
+        let watch = Request::Watch { path: &self.key.path(), token: "entry" };
         left.insert(self.connection.submit(TxId::NONE, watch)?);
         if let Some(fifo) = &self.fifo {
             for (node, value) in entry::nodes(options, fifo.path()) {

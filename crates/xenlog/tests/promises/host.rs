@@ -30,10 +30,15 @@ pub struct Host {
 impl Host {
     /// Without a daemon. `None` if Xen's store is not installed; then the test is passed by.
     pub fn quiet() -> Option<Host> {
-        if !StoreKind::C.available() {
+        Host::on(StoreKind::C)
+    }
+
+    /// The same with another store.
+    pub fn on(kind: StoreKind) -> Option<Host> {
+        if !kind.available() {
             return None;
         }
-        let host = Host { daemon: None, store: Store::start(StoreKind::C) };
+        let host = Host { daemon: None, store: Store::start(kind) };
         fs::create_dir(host.run_dir()).unwrap();
         fs::create_dir(host.log_dir()).unwrap();
         Some(host)

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Signal;
-use testbed::until;
+use testbed::{StoreKind, until};
 use xenlog::{Awaited, Error, Fallback, Opening, Output, Places};
 use xenstore::Address;
 
@@ -19,6 +19,9 @@ use crate::host::{HOUR, Host};
 
 /// Short: for what never comes.
 const MOMENT: Duration = Duration::from_millis(200);
+
+/// Long enough that a store which has anything to say says it, mostly. If not, the test shows less.
+const LULL: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 fn dom5() -> Owner {
     Owner::Domain("5".parse().unwrap())
@@ -183,12 +186,18 @@ fn a_caller_who_wants_to_stop_is_let_go() {
     host.assert_clean(dom5());
 }
 
+/// The client watched `state`, a node that is not there yet, and xenstored says nothing of what is not there when it
+/// removes what is: a client that had seen its entry whole waited until its deadline.
 #[test]
 fn a_domain_that_is_destroyed_ends_the_waiting() {
     let Some(host) = Host::quiet() else { return };
     host.claim_daemon();
     let mut opening = host.options(dom5(), "a.log").start();
     until_asked(&host, &mut opening, dom5());
+    // Until the store has answered everything: nothing comes any more.
+    while poll(&mut [PollFd::from_borrowed_fd(opening.fd().unwrap(), PollFlags::IN)], Some(&LULL)).unwrap() > 0 {
+        assert!(opening.process().unwrap().is_none());
+    }
     host.client().rm("/libxl/5").unwrap();
     assert!(matches!(opening.wait(None), Err(Error::Removed(path)) if path.starts_with("/libxl/5/logging/a-")));
     assert!(host.fifos().is_empty());
@@ -370,4 +379,29 @@ fn a_missing_run_directory_is_told_and_not_made() {
     assert!(matches!(&error, Error::Fifo { action: "make", .. }), "{error}");
     assert!(!host.run_dir().exists());
     assert!(host.entries(dom5()).is_empty());
+}
+
+/// Everything else here is on Xen's C store; its store in OCaml and the embedded one have to do as well.
+#[test]
+fn every_store_will_do() {
+    for kind in [StoreKind::C, StoreKind::OCaml, StoreKind::Embedded] {
+        let Some(mut host) = Host::on(kind) else { continue };
+        host.claim_daemon();
+        let mut opening = host.options(dom5(), "a.log").start();
+        until_asked(&host, &mut opening, dom5());
+        host.client().rm("/libxl/5").unwrap();
+        assert!(matches!(opening.wait(None), Err(Error::Removed(_))), "{kind:?}");
+        host.client().rm("/tool/xenconsoled/logging").unwrap();
+        host.start_daemon();
+        let log = host.options(dom5(), "a.log").id(id("x")).open().unwrap();
+        write(&log, "one\n");
+        assert!(matches!(host.options(dom5(), "b.log").id(id("x")).open(), Err(Error::IdTaken(_))), "{kind:?}");
+        assert!(matches!(host.options(dom5(), "b.log").limit(1).open(), Err(Error::Refused(_))), "{kind:?}");
+        let next = host.options(dom5(), "a.log").id(id("x")).replace(true).open().unwrap();
+        write(&next, "two\n");
+        log.end().unwrap();
+        next.end().unwrap();
+        host.assert_clean(dom5());
+        host.until_logged("a.log", "one\ntwo\n");
+    }
 }

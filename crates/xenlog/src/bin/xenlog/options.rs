@@ -14,15 +14,15 @@ use crate::{exec, list, tail, trial};
 #[command(name = "xenlog", version, max_term_width = 100)]
 pub struct Options {
     /// The store's socket or device [default: XENSTORED_PATH, else as Xen's own tools]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, help_heading = "Places", value_name = "PATH")]
     store: Option<PathBuf>,
 
     /// Where FIFOs are made [default: XEN_RUN_DIR, else /run/xen]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = "Places", value_name = "DIR")]
     xen_run_dir: Option<PathBuf>,
 
     /// Where log files are [default: XEN_LOG_DIR, else /var/log/xen]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = "Places", value_name = "DIR")]
     xen_log_dir: Option<PathBuf>,
 
     #[command(subcommand)]

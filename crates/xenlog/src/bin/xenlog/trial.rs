@@ -58,5 +58,9 @@ pub fn run(options: &Try) -> Result<(), Failure> {
     }
     let programs = programs.end()?;
     host.stop()?;
-    screen.end(&programs).map_err(Failure::Output)
+    screen.end(&programs).map_err(Failure::Output)?;
+    match programs.all.iter().find(|program| program.most > program.bound) {
+        Some(program) => Err(Failure::Named(format!("{}: its log took more than its bound", program.name))),
+        None => Ok(()),
+    }
 }
