@@ -293,6 +293,8 @@ impl Thread {
             Turn::Stuck => {
                 if !self.stuck.contains(&id) {
                     self.stuck.push(id);
+                    // When it is well again it waits anew, and not as a parked one.
+                    self.parked.remove(&id);
                     let _ = epoll::delete(&self.epoll, stream.pipe());
                 }
             }
@@ -345,7 +347,8 @@ impl Thread {
         {
             self.ending.pop_front();
             self.empty(id, now);
-            if let Some(stream) = self.streams.get(&id) {
+            // One that is stuck says more when it gives up.
+            if let Some(stream) = self.streams.get(&id).filter(|stream| stream.retry_at().is_none()) {
                 tracing::warn!("{}: closed while something still has its pipe open", stream.key());
             }
             self.close(id, true);
