@@ -5,10 +5,15 @@ use std::io::Write;
 use std::process::Stdio;
 
 use logproto::Owner;
+use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use testbed::until;
 
 use crate::host::{Host, Process, XENLOG};
+
+/// For scripts: waits for signals, but not for ever, should its test fail.
+const SLEEP_ON: &str = "n=0; while [ $((n += 1)) -lt 12000 ]; do sleep 0.01; done";
 
 fn run(host: &Host, arguments: &[&str]) -> crate::host::Ended {
     host.xenlog(&[&["exec"], arguments].concat())
@@ -87,7 +92,7 @@ fn signals_are_passed_on() {
     for (signal, name, number) in
         [(Signal::TERM, "TERM", 15), (Signal::INT, "INT", 2), (Signal::HUP, "HUP", 1), (Signal::USR1, "USR1", 10)]
     {
-        let script = format!("trap 'echo got {name}; exit 3' {name}; echo up; while :; do sleep 0.01; done");
+        let script = format!("trap 'echo got {name}; exit 3' {name}; echo up; {SLEEP_ON}");
         let file = format!("{number}.log");
         let program = spawn(&host, &["--file", &file, "sh", "-c", &script]);
         host.until_logged(&file, "up\n");
@@ -96,6 +101,32 @@ fn signals_are_passed_on() {
         host.until_logged(&file, &format!("got {name}\n"));
     }
     host.assert_clean(Owner::Host);
+}
+
+/// ^C at a terminal reaches every process in the foreground; passed on too, the program would get it twice. This program
+/// has left the foreground, so it would only get what is passed on; a witness in the foreground tells when ^C was there.
+#[test]
+fn what_a_terminal_sends_to_the_program_itself_is_not_passed_on() {
+    let Some(host) = Host::start() else { return };
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let other_end = rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let mut command = host.command("setsid");
+    let witness = format!("trap \"echo seen; exit\" INT; echo ready; {SLEEP_ON}");
+    let program = format!("trap \"echo int\" INT; trap \"echo term; exit 3\" TERM; echo up; {SLEEP_ON}");
+    let script = &format!("env --default-signal=INT sh -c '{witness}' & exec setsid sh -c '{program}'");
+    command.args(["-c", XENLOG, "exec", "--file", "a", "sh", "-c", script]).stdin(other_end);
+    let program = Process::spawn(command);
+    host.until_logged("a", "up\n");
+    host.until_logged("a", "ready\n");
+    rustix::io::write(&terminal, b"\x03").unwrap();
+    host.until_logged("a", "seen\n");
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().code, 3);
+    host.until_logged("a", "term\n");
+    assert!(!host.read("a").contains("int\n"), "{}", host.read("a"));
 }
 
 #[test]
