@@ -9,13 +9,6 @@ use crate::stream::Stream;
 use crate::watches::Watches;
 use crate::{Address, Connection, Errno, Error, Event, Incoming, Reply, Request, RequestId, TxId};
 
-/// Wait before the first attempt to connect again; doubled after each that fails, up to [`RETRY_MAX`].
-pub const RETRY_MIN: Duration = Duration::from_millis(10);
-/// Longest wait between two attempts to connect.
-pub const RETRY_MAX: Duration = Duration::from_secs(1);
-/// How long a store may owe answers and give none before the connection counts as lost.
-pub const SILENCE_MAX: Duration = Duration::from_secs(30);
-
 /// A connection for a daemon: it is made again when it is lost, with all its watches, and then says once
 /// [`SessionEvent::Rescan`]. It never blocks, and never connects outside [`Session::process`].
 ///
@@ -85,6 +78,15 @@ pub enum SessionEvent {
 }
 
 impl Session {
+    /// Wait before the first attempt to connect again; doubled after each, up to [`Session::RETRY_MAX`]. A connection
+    /// that lasts as long as that begins anew with this.
+    pub const RETRY_MIN: Duration = Duration::from_millis(10);
+    /// Longest wait between two attempts to connect.
+    pub const RETRY_MAX: Duration = Duration::from_secs(1);
+    /// How long a store may owe answers and give none before the connection counts as lost, unless
+    /// [`Session::set_silence`] says otherwise.
+    pub const SILENCE_MAX: Duration = Duration::from_secs(30);
+
     /// A session that will look for a store at `addresses` (see [`Address::candidates`]) in the first call of
     /// [`Session::process`].
     pub fn new(addresses: Vec<Address>) -> Self {
@@ -93,8 +95,8 @@ impl Session {
             watches: Watches::default(),
             state: State::Down { retry_at: None },
             inbox: Inbox::new(),
-            retry: RETRY_MIN,
-            silence: SILENCE_MAX,
+            retry: Self::RETRY_MIN,
+            silence: Self::SILENCE_MAX,
             last_id: 0,
             connections: 0,
             ignored: 0,
@@ -103,7 +105,7 @@ impl Session {
     }
 
     /// Sets how long a store may owe answers and give none before the connection counts as lost, instead of
-    /// [`SILENCE_MAX`]; at most a day.
+    /// [`Session::SILENCE_MAX`]; at most a day.
     pub fn set_silence(&mut self, silence: Duration) {
         self.silence = silence.min(Duration::from_secs(24 * 3600));
     }
@@ -278,15 +280,15 @@ impl Session {
                 self.inbox.push(SessionEvent::Reply { id, result });
             }
         }
-        if up.ready_since.is_some_and(|since| since + RETRY_MAX <= now) {
-            self.retry = RETRY_MIN;
+        if up.ready_since.is_some_and(|since| since + Self::RETRY_MAX <= now) {
+            self.retry = Self::RETRY_MIN;
         }
         self.give_up(error, now);
     }
 
     fn give_up(&mut self, error: Error, now: Instant) {
         self.state = State::Down { retry_at: Some(now + self.retry) };
-        self.retry = (self.retry * 2).min(RETRY_MAX);
+        self.retry = (self.retry * 2).min(Self::RETRY_MAX);
         if !std::mem::replace(&mut self.is_reported, true) {
             self.inbox.push(SessionEvent::Lost(error));
         }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use testbed::{PATIENCE, until};
@@ -87,6 +88,20 @@ fn a_transaction_whose_start_timed_out_is_ended() {
     client.transaction(|transaction| transaction.write("/a", b"1")).unwrap();
 }
 
+/// What is not committed is ended, not left to the end of the connection.
+#[test]
+fn a_transaction_that_failed_or_panicked_is_ended() {
+    let (server, _dir) = start(Limits { transactions: 1, ..Limits::default() });
+    let mut client = connect(&server);
+    assert_eq!(errno(client.transaction(|transaction| transaction.read("/absent"))), Errno::Enoent);
+    client.transaction(|transaction| transaction.write("/a", b"1")).unwrap();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        client.transaction(|_| -> Result<(), Error> { panic!("in the middle of a transaction") })
+    }));
+    assert!(result.is_err());
+    client.transaction(|transaction| transaction.write("/a", b"2")).unwrap();
+}
+
 #[test]
 fn transactions_are_limited_for_each_connection() {
     let (server, _dir) = start(Limits { transactions: 1, ..Limits::default() });
@@ -135,6 +150,32 @@ fn a_session_whose_watch_is_refused_is_lost() {
         session.next()
     });
     assert_eq!(event, SessionEvent::Rescan);
+}
+
+/// A store that accepts connections and drops them at once is not asked a hundred times a second; one that was there
+/// for a while is looked for at once.
+#[test]
+fn pauses_begin_anew_only_after_a_connection_that_lasted() {
+    let (server, _dir) = start(Limits::default());
+    let mut session = Session::new(vec![server.address()]);
+    let mut pause_after = |lasted: Duration| {
+        let mut now = session.deadline().unwrap();
+        until("the scan", || {
+            session.process(now);
+            session.next().filter(|event| *event == SessionEvent::Rescan)
+        });
+        server.drop_connections();
+        now += lasted;
+        until("the loss", || {
+            session.process(now);
+            session.next()
+        });
+        session.deadline().unwrap() - now
+    };
+    assert_eq!(pause_after(Duration::ZERO), Session::RETRY_MIN);
+    assert_eq!(pause_after(Duration::ZERO), 2 * Session::RETRY_MIN);
+    assert_eq!(pause_after(Duration::ZERO), 4 * Session::RETRY_MIN);
+    assert_eq!(pause_after(Session::RETRY_MAX), Session::RETRY_MIN);
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! When a session does what, with a clock of the test's own.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+
 use super::*;
+use crate::wire::{self, Decoder, Kind};
 
 fn nowhere() -> Session {
     Session::new(vec![Address::unix("/nonexistent/a"), Address::unix("/nonexistent/b")])
@@ -61,4 +65,44 @@ fn a_watch_no_store_would_take_is_told_to_him_who_sets_it() {
     assert_eq!(session.watches.iter().count(), 0);
     session.watch("/a", "t").unwrap();
     assert_eq!(session.watches.iter().count(), 1);
+}
+
+/// A token may be one of a watch that was taken back; an event may come before the scan it is part of.
+#[test]
+fn events_that_tell_nothing_are_ignored() {
+    let dir = tempfile::tempdir_in("/tmp").unwrap();
+    let socket = dir.path().join("socket");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut session = Session::new(vec![Address::unix(&socket)]);
+    session.watch("/a", "t").unwrap();
+    session.process(Instant::now());
+    let (mut store, _) = listener.accept().unwrap();
+    let event = |path: &str, token: &str, out: &mut Vec<u8>| {
+        wire::encode(Kind::WATCH_EVENT, 0, 0, &[path.as_bytes(), b"\0", token.as_bytes(), b"\0"], out).unwrap();
+    };
+
+    let mut out = Vec::new();
+    event("/a/before", "t", &mut out);
+    let mut requests = [0; 4096];
+    let length = store.read(&mut requests).unwrap();
+    let mut rest = &requests[..length];
+    let mut decoder = Decoder::new();
+    while let Some(request) = decoder.next(&mut rest).unwrap() {
+        let reply: &[u8] = if request.kind == Kind::GET_DOMAIN_PATH { b"/local/domain/0\0" } else { b"OK\0" };
+        wire::encode(request.kind, request.request, 0, &[reply], &mut out).unwrap();
+    }
+    store.write_all(&out).unwrap();
+    session.process(Instant::now());
+    assert_eq!(session.next(), Some(SessionEvent::Rescan));
+    assert_eq!((session.next(), session.ignored()), (None, 0));
+
+    out.clear();
+    for (path, token) in [("/a", "another"), ("/b", "t"), ("/a/b", "t"), ("/a/b", "another")] {
+        event(path, token, &mut out);
+    }
+    store.write_all(&out).unwrap();
+    session.process(Instant::now());
+    assert_eq!(session.next(), Some(SessionEvent::Event(Event { path: "/a/b".into(), token: "t".into() })));
+    assert_eq!(session.next(), None);
+    assert_eq!(session.ignored(), 3);
 }

@@ -122,6 +122,11 @@ pub fn restart_of_the_store_ends_in_one_rescan(store: &mut Store) {
     store.client().write("/a/b", b"1").unwrap();
     while owner.next_event() != event("/a/b", "t") {}
     owner.expect_quiet();
+    // And so the next time.
+    store.kill();
+    owner.expect_lost();
+    store.restart();
+    assert_eq!(owner.next(), SessionEvent::Rescan);
 }
 
 pub fn a_store_that_comes_later_is_found(store: &mut Store) {
