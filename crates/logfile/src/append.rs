@@ -142,8 +142,11 @@ fn cut<E>(view: &[u8], end: impl FnOnce() -> Result<End, E>) -> Result<Cut, E> {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::ffi::OsStr;
+    use std::fs;
 
     use super::*;
+    use crate::{Bounds, Dir};
 
     #[test]
     fn lines_stay_whole_where_they_can() {
@@ -155,5 +158,44 @@ mod tests {
         assert_eq!(cut(b"a line that does not end here", End::Line), Cut::Rotate);
         assert_eq!(cut(b"its head is in the file", End::MidLine), Cut::Take(23));
         assert_eq!(cut(b"longer than the limit", End::Empty), Cut::Take(21));
+    }
+
+    /// Bytes of which only a few can be looked at, as in a pipe that is larger than the scratch may be.
+    struct Shortsighted<'a>(Bytes<'a>, usize);
+
+    impl Source for Shortsighted<'_> {
+        fn remaining(&self) -> usize {
+            self.0.remaining()
+        }
+
+        fn peek(&mut self, len: usize) -> Result<&[u8], Errno> {
+            self.0.peek(len.min(self.1))
+        }
+
+        fn write(&mut self, file: BorrowedFd<'_>, offset: u64, len: usize) -> Result<usize, Errno> {
+            self.0.write(file, offset, len)
+        }
+    }
+
+    #[test]
+    fn lines_stay_whole_however_little_is_in_view() {
+        let chunk: String = (0..100).map(|number| format!("{}\n", "x".repeat(number % 9))).collect();
+        for sight in [1, 2, 3, 5, 9, 11] {
+            let held = tempfile::tempdir().unwrap();
+            let dir = Dir::open(held.path()).unwrap();
+            let bounds = Bounds { limit: 10, copies: 70 };
+            let mut log = LogFile::open(&dir, OsStr::new("q.log"), bounds).unwrap();
+            log.take(&mut Shortsighted(Bytes::new(chunk.as_bytes()), sight)).unwrap();
+            let mut files: Vec<_> = fs::read_dir(held.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+            files.sort_by_key(|path| {
+                let number = path.extension().unwrap().to_str().unwrap().parse::<u32>();
+                std::cmp::Reverse(number.unwrap_or(0))
+            });
+            let contents: Vec<Vec<u8>> = files.iter().map(|path| fs::read(path).unwrap()).collect();
+            assert_eq!(contents.concat(), chunk.as_bytes());
+            for content in contents {
+                assert!(content.len() <= 10 && content.ends_with(b"\n"), "{sight}: {:?}", String::from_utf8(content));
+            }
+        }
     }
 }

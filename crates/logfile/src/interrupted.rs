@@ -163,10 +163,11 @@ fn a_step_that_fails_is_made_up_for() {
     for step in scene.plan() {
         if let Step::Rename { to, .. } = step {
             let path = scene.held.path().join(format!("{NAME}.{to}"));
-            fs::create_dir(&path).unwrap();
+            fs::write(&path, "precious").unwrap();
             let error = log.perform(step).unwrap_err();
             assert!(error.to_string().starts_with("cannot rename"), "{error}");
-            fs::remove_dir(&path).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"precious", "nothing is ever renamed over");
+            fs::remove_file(&path).unwrap();
         }
         log.perform(step).unwrap();
         assert_unbroken(&scene, next, 6);

@@ -134,3 +134,27 @@ fn a_gap_that_an_outsider_made_is_counted() {
     fs::remove_file(scene.path(2)).unwrap();
     assert_eq!(drain(&mut follower), [Got::Missed(Some(10)), text("eeee\nffff\ngggg\n")]);
 }
+
+/// Nobody had the log open when it was shortened, so nobody counted what was lost: the numbers go on from what was left,
+/// and are used twice.
+#[test]
+fn a_loss_that_nobody_counted_is_told_without_a_number() {
+    for more_in_the_same_file in [true, false] {
+        let scene = Scene::new();
+        let mut log = scene.open(100, 3).unwrap();
+        log.append(b"aaaa\nbbbb\n").unwrap();
+        let mut follower = follow(&scene, Start::Oldest);
+        assert_eq!(drain(&mut follower), [text("aaaa\nbbbb\n")]);
+        drop(log);
+        fs::File::options().write(true).open(scene.path(0)).unwrap().set_len(3).unwrap();
+        assert_eq!(drain(&mut follower), []);
+        let mut log = scene.open(100, 3).unwrap();
+        assert_eq!(log.offset(), 3);
+        if !more_in_the_same_file {
+            log.rotate().unwrap();
+        }
+        log.append(b"as long as what was lost\n").unwrap();
+        assert_eq!(drain(&mut follower), [Got::Missed(None), text("as long as what was lost\n")]);
+        assert_eq!(follower.offset(), Some(log.offset()));
+    }
+}

@@ -197,6 +197,14 @@ fn without_extended_attributes_only_the_counting_is_lost() {
             let mut from = follow(Start::Offset(3));
             assert_eq!(from.read(&mut buffer).unwrap(), Next::Missed(None));
             assert_eq!(from.read(&mut buffer).unwrap(), Next::Bytes(10));
+            // Renamed to something else: the copies are not read once more.
+            let mut follower = follow(Start::End);
+            std::fs::rename(dir.join(&log_name), dir.join("away")).unwrap();
+            log.check().unwrap();
+            way.append(&mut log, "mmmm\n").unwrap();
+            assert_eq!(follower.read(&mut buffer).unwrap(), Next::Missed(None));
+            assert_eq!(follower.read(&mut buffer).unwrap(), Next::Bytes(5));
+            assert_eq!(&buffer[..5], b"mmmm\n");
         }
     });
 }

@@ -2,6 +2,11 @@
 
 mod scene;
 
+use std::os::fd::AsFd;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use logfile::{Error, Scratch};
 use scene::{Scene, WAYS};
 
 #[test]
@@ -97,4 +102,42 @@ fn a_large_chunk_goes_through_many_files() {
             assert!(content.starts_with(b"line ") && content.ends_with(b"\n"));
         }
     }
+}
+
+/// The pipe is larger than the one to look at bytes in was made, which has to follow.
+#[test]
+fn long_lines_in_a_large_pipe_stay_whole() {
+    for way in WAYS {
+        let scene = Scene::new();
+        let mut log = scene.open(250_000, 5).unwrap();
+        let lines: Vec<String> = (0..5).map(|number| format!("{}\n", number.to_string().repeat(100_000))).collect();
+        way.append(&mut log, lines.concat()).unwrap();
+        let expected = [(2, &lines[..2]), (1, &lines[2..4]), (0, &lines[4..])];
+        for (number, lines) in expected {
+            assert!(scene.get(number) == lines.concat(), "file {number}");
+        }
+    }
+}
+
+#[test]
+fn a_pipe_with_less_than_was_said_is_an_error_and_nobody_waits() {
+    let scene = Scene::new();
+    let mut log = scene.open(10, 2).unwrap();
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    rustix::io::write(&writer, b"aaaa\nbbb\n").unwrap();
+    // The writer stays, and writes nothing more. It goes after a while all the same, so that this test has an end.
+    let (done, is_done) = channel::<()>();
+    let holder = std::thread::spawn(move || {
+        let waited = is_done.recv_timeout(Duration::from_secs(60));
+        drop(writer);
+        waited
+    });
+    let mut scratch = Scratch::new().unwrap();
+    let error = log.append_from_pipe(reader.as_fd(), 13, &mut scratch).unwrap_err();
+    assert!(matches!(error.source, Error::PipeRanDry { missing: 4, .. }), "{error}");
+    assert_eq!((error.written, scene.get(0).as_str()), (9, "aaaa\nbbb\n"));
+    let error = log.append_from_pipe(reader.as_fd(), 1, &mut scratch).unwrap_err();
+    assert!(matches!(error.source, Error::PipeRanDry { missing: 1, .. }), "{error}");
+    drop(done);
+    assert_eq!(holder.join().unwrap(), Err(RecvTimeoutError::Disconnected), "it waited for the writer");
 }

@@ -3,12 +3,12 @@
 mod scene;
 
 use std::ffi::OsStr;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 
-use logfile::{Bounds, Dir, Error, Kind, Listings, LogFile};
-use rustix::fs::{FileType, Mode, makedev, mkfifoat, mknodat};
+use logfile::{Bounds, Dir, Error, Follower, Kind, Listings, LogFile, Next, Start};
+use rustix::fs::{FileType, Mode, XattrFlags, makedev, mkfifoat, mknodat};
 use scene::{NAME, Scene};
 
 /// Opens what is not a log: it is refused, and the directory stays as it is.
@@ -186,6 +186,33 @@ fn the_offset_goes_on_where_the_last_writer_stopped() {
     fs::remove_file(scene.path(0)).unwrap();
     scene.put(0, content);
     assert_eq!(scene.open(10, 3).unwrap().offset(), 15);
+    rustix::fs::setxattr(scene.path(0), "user.xenlog.base", b"3", XattrFlags::empty()).unwrap();
+    assert_eq!(scene.open(10, 3).unwrap().offset(), 15);
+}
+
+/// A log was shortened, went on, and was emptied while nobody had it open. The next writer began with the first byte of
+/// the file as numbered before the second loss, and used numbers twice that the log had already come to.
+#[test]
+fn the_offset_does_not_go_back_to_before_a_loss_that_was_noticed() {
+    let scene = Scene::new();
+    let mut log = scene.open(100, 3).unwrap();
+    log.append(b"aaaa\nbbbb\n").unwrap();
+    let live = File::options().write(true).open(scene.path(0)).unwrap();
+    live.set_len(5).unwrap();
+    log.check().unwrap();
+    drop(log);
+    live.set_len(0).unwrap();
+    let mut log = scene.open(100, 3).unwrap();
+    assert_eq!(log.offset(), 10);
+    log.append(b"cccc\n").unwrap();
+    let mut follower = Follower::open(&scene.dir, OsStr::new(NAME), Start::Offset(10)).unwrap();
+    assert_eq!(follower.read(&mut [0; 10]).unwrap(), Next::Bytes(5));
+    drop(log);
+    // The same with a copy.
+    fs::rename(scene.path(0), scene.path(1)).unwrap();
+    File::options().write(true).open(scene.path(1)).unwrap().set_len(2).unwrap();
+    rustix::fs::setxattr(scene.path(1), "user.xenlog.base", b"8 40", XattrFlags::empty()).unwrap();
+    assert_eq!(scene.open(100, 3).unwrap().offset(), 40);
 }
 
 #[test]
