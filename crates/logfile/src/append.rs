@@ -183,7 +183,7 @@ mod tests {
         for sight in [1, 2, 3, 5, 9, 11] {
             let held = tempfile::tempdir().unwrap();
             let dir = Dir::open(held.path()).unwrap();
-            let bounds = Bounds { limit: 10, copies: 70 };
+            let bounds = Bounds { limit: 10, copies: 100 };
             let mut log = LogFile::open(&dir, OsStr::new("q.log"), bounds).unwrap();
             log.take(&mut Shortsighted(Bytes::new(chunk.as_bytes()), sight)).unwrap();
             let mut files: Vec<_> = fs::read_dir(held.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
