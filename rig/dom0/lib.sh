@@ -1,0 +1,147 @@
+# Sourced by every scenario (". /rig/lib.sh"): the daemon under test, guests, and checks.
+. /rig/env
+export PATH=/usr/lib/xenlog:$PATH
+logs=/var/log/xen
+pipes=/run/xen
+daemon=
+failed=0
+
+# A scenario ends with all its guests and the daemon; its status is 0 if no check failed.
+leave() {
+  for domain in $(xl list | awk 'NR > 1 && $1 != "Domain-0" { print $1 }'); do xl destroy "$domain"; done
+  [ -z "$daemon" ] || kill -KILL "$daemon" 2>/dev/null
+  umount $logs 2>/dev/null
+  exit $failed
+}
+trap leave EXIT
+
+# check WHAT COMMAND...: COMMAND must succeed.
+check() {
+  what=$1
+  shift
+  if "$@"; then echo "  ok    $what"; else echo "  FAIL  $what" && failed=1; fi
+}
+
+# within SECONDS COMMAND...: waits until COMMAND succeeds. Looks less often after a second: the emulated machine is slow,
+# and what is waited for needs it.
+within() {
+  end=$(($(cut -d . -f 1 /proc/uptime) + $1)) tries=0
+  shift
+  until "$@"; do
+    [ "$(cut -d . -f 1 /proc/uptime)" -lt $end ] || return 1
+    tries=$((tries + 1))
+    if [ $tries -lt 10 ]; then sleep 0.1; else sleep 1; fi
+  done
+}
+no() { ! "$@"; }
+at_least() { [ -n "$2" ] && [ "$1" -le "$2" ]; }
+at_most() { [ -n "$2" ] && [ "$2" -le "$1" ]; }
+is() { [ "$1" = "$2" ]; }
+
+# log_device BYTES: the directory of the logs becomes the root of an empty file system that holds so many bytes.
+log_device() { umount $logs 2>/dev/null; mount -t tmpfs -o "size=$1,mode=755" tmpfs $logs; }
+
+# ---- the daemon --------------------------------------------------------------------------------------------------
+
+# configure LIMIT COPIES: what xenlog-qemu asks for.
+configure() { printf '[qemu]\nlimit = %s\ncopies = %s\n' "$1" "$2" >/etc/xen/xenlog.toml; }
+
+# start_daemon: beside the stock one, which keeps the consoles. $daemon is its process id.
+start_daemon() {
+  xenconsoled -i --no-hypervisor --xen-run-dir $pipes --xen-log-dir $logs >>"$OUT/xenconsoled.log" 2>&1 &
+  daemon=$!
+  check "the daemon serves beside the stock one" within 120 daemon_serves
+}
+daemon_serves() { [ "$(xenstore-read /tool/xenconsoled/logging 2>/dev/null)" = 1 ]; }
+stop_daemon() {
+  kill -TERM "$daemon"
+  wait "$daemon"
+  status=$?
+  daemon=
+  return $status
+}
+kill_daemon() {
+  kill -KILL "$daemon"
+  wait "$daemon"
+  daemon=
+}
+# descriptors: what the daemon has open, one a line, without the numbers of sockets and pipes.
+descriptors() { ls -l "/proc/$daemon/fd" | sed -n 's/^.* -> //p' | sed 's/:\[[0-9]*\]//' | sort; }
+
+# nothing_left DOMID: no entry in the store and no FIFO.
+nothing_left() { is "$(xenstore-list "/libxl/$1/logging" 2>/dev/null)" "" && is "$(find $pipes -type p)" ""; }
+
+# ---- the flood guest (rig/guest/flood.S) -------------------------------------------------------------------------
+
+# flood_guest NAME EVENT...: starts one whose QEMU is xenlog-qemu and prints these trace events.
+flood_guest() {
+  name=$1
+  shift
+  events=
+  for event; do events="$events${events:+, }\"-trace\", \"enable=$event\""; done
+  cat >"/tmp/$name.cfg" <<-END
+	name = "$name"
+	type = "hvm"
+	memory = 16
+	vcpus = 1
+	serial = "pty"
+	vga = "none"
+	vnc = 0
+	boot = "c"
+	disk = ["format=raw, vdev=hda, access=rw, backendtype=qdisk, target=/guest/flood.img"]
+	device_model_version = "qemu-xen"
+	device_model_override = "/usr/lib/xenlog/xenlog-qemu"
+	device_model_args = [$events]
+	END
+  xl create -q "/tmp/$name.cfg"
+}
+
+# round NAME: the number of the last round that the guest has printed: QEMU's own answer, out of the guest's memory.
+# Nothing if QEMU does not answer.
+round() {
+  timeout 60 xl qemu-monitor-command "$1" "xp /1wx 0x7e00" 2>/dev/null |
+    sed -n 's/^.*: 0x\([0-9a-f]*\).*$/\1/p' | while read -r hex; do echo $((0x$hex)); done
+}
+guest_reaches() { at_least "$2" "$(round "$1")"; }
+
+# kept NAME: the log of the guest's QEMU and its copies, oldest byte first.
+kept() {
+  for file in $(ls $logs | sed -n "s/^qemu-dm-$1\.log\.\([0-9]*\)$/\1/p" | sort -rn); do
+    cat "$logs/qemu-dm-$1.log.$file"
+  done
+  cat "$logs/qemu-dm-$1.log"
+}
+
+# log_round NAME: the number of the last round in the log. Only its two newest files are opened: a reader of the oldest
+# would keep it on the disk after its end. A round is 64 lines.
+log_round() {
+  for file in "$logs/qemu-dm-$1.log.1" "$logs/qemu-dm-$1.log"; do tail -n 64 "$file" 2>/dev/null; done |
+    sed -n 's/^xen_platform_log xen platform: f \([0-9a-f]\{8\}\)$/\1/p' | tail -n 1 |
+    while read -r hex; do echo $((0x$hex)); done
+}
+log_reaches() { at_least "$2" "$(log_round "$1")"; }
+
+# Bytes that one round is in the log: a line with its number and 63 empty lines, each with QEMU's name of the event.
+round_bytes=2058
+
+# rounds NAME: checks the log line by line, from the first whole round on: rounds one after another, nothing between and
+# nothing missing. Prints the first and the last round, what else stands behind the last, and what is wrong.
+rounds() {
+  kept "$1" | awk '
+    function number(hex, i, n) {
+      for (i = 1; i <= 8; i++) n = n * 16 + index("0123456789abcdef", substr(hex, i, 1)) - 1
+      return n
+    }
+    function wrong(what) { if (errors++ < 5) print "wrong: line " NR ": " what }
+    /^xen_platform_log xen platform: f [0-9a-f]+$/ && length($5) == 8 {
+      n = number($5)
+      if (!first) first = n
+      else if (n != last + 1) wrong("round " n " after round " last)
+      else if (empty != 63) wrong("round " last " has " empty " empty lines")
+      if (other) wrong("round " n " after: " other)
+      last = n; empty = 0; next
+    }
+    /^xen_platform_log xen platform: $/ { if (other || ++empty > 63) wrong("an empty line too many"); next }
+    first { if (other) wrong(other); other = $0; next }
+    END { print "rounds " first + 0 " " last + 0; print "end " other }'
+}
