@@ -3,8 +3,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime};
 
-use logfile::{LogFile, Scratch};
-use logproto::{EntryKey, PipePath, Policy};
+use logfile::{Listings, LogFile, Scratch};
+use logproto::{EntryKey, PipePath, Policy, Request, Stamp};
 use rustix::io::Errno;
 
 use crate::chunk::Chunk;
@@ -87,8 +87,8 @@ pub struct Stream {
 
 impl Stream {
     /// A stream of what was opened.
-    pub fn new(key: EntryKey, pipe: OwnedFd, pipe_path: PipePath, fifo: FifoId, log: LogFile, now: Instant) -> Stream {
-        let (stamper, policy) = (None, Policy::Drop);
+    pub fn new(key: EntryKey, pipe: OwnedFd, fifo: FifoId, log: LogFile, request: &Request, now: Instant) -> Stream {
+        let (pipe_path, policy, stamper) = (request.pipe.clone(), request.policy, stamper(request, None));
         Stream { key, pipe, pipe_path, fifo, log, stamper, policy, trouble: None, gap: None, checked: now }
     }
 
@@ -103,18 +103,15 @@ impl Stream {
     }
 
     /// Takes up what an entry says of how to write.
-    pub fn set(&mut self, request: &logproto::Request) -> Result<(), logfile::Error> {
+    pub fn set(&mut self, request: &Request) -> Result<(), logfile::Error> {
         self.policy = request.policy;
-        self.stamper = match request.stamp {
-            logproto::Stamp::None => None,
-            logproto::Stamp::Line => Some(self.stamper.take().unwrap_or_default()),
-        };
+        self.stamper = stamper(request, self.stamper.take());
         self.log.set_bounds(logfile::Bounds { limit: request.limit, copies: request.copies })
     }
 
     /// Opens the file again by its name.
-    pub fn reopen(&mut self) -> Result<(), logfile::Error> {
-        self.log.reopen()
+    pub fn reopen(&mut self, listings: &mut Listings) -> Result<(), logfile::Error> {
+        self.log.reopen_with(listings)
     }
 
     /// When a log in trouble wants to be tried again.
@@ -279,6 +276,14 @@ impl Stream {
             let why = trouble.why.clone();
             self.gap.get_or_insert_with(|| Box::new(Gap::new(SystemTime::now(), why))).add(bytes, SystemTime::now());
         }
+    }
+}
+
+/// What puts the time before lines, if that is asked for: the one that is at it, so that no line gets it twice.
+fn stamper(request: &Request, current: Option<Stamper>) -> Option<Stamper> {
+    match request.stamp {
+        Stamp::None => None,
+        Stamp::Line => Some(current.unwrap_or_default()),
     }
 }
 

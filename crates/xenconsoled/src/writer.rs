@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use logfile::{Bounds, LogFile, Root};
+use logfile::{Bounds, Listings, LogFile, Root};
 use logproto::{Code, EntryKey, Refusal, Request, RootPath};
 use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
@@ -214,9 +214,11 @@ impl Thread {
 
     fn obey(&mut self, now: Instant) {
         quiet(&self.wake);
+        // Opening a log reads its directory: once for all that are opened now, not once for each of thousands.
+        let mut listings = Listings::new();
         while let Ok(command) = self.commands.try_recv() {
             match command {
-                Command::Open(id, key, request) => match self.open(id, &key, &request, now) {
+                Command::Open(id, key, request) => match self.open(id, &key, &request, &mut listings, now) {
                     Ok(fifo) => self.report(Report::Opened(id, fifo)),
                     Err(refusal) => self.report(Report::Refused(id, refusal)),
                 },
@@ -230,7 +232,7 @@ impl Thread {
                 Command::End(id, patience) => self.end(id, patience, now),
                 Command::Reopen => {
                     for stream in self.streams.values_mut() {
-                        if let Err(why) = stream.reopen() {
+                        if let Err(why) = stream.reopen(&mut listings) {
                             tracing::warn!("{}: cannot open its file again: {why}", stream.key());
                         }
                     }
@@ -240,7 +242,14 @@ impl Thread {
         }
     }
 
-    fn open(&mut self, id: StreamId, key: &EntryKey, request: &Request, now: Instant) -> Result<FifoId, Refusal> {
+    fn open(
+        &mut self,
+        id: StreamId,
+        key: &EntryKey,
+        request: &Request,
+        listings: &mut Listings,
+        now: Instant,
+    ) -> Result<FifoId, Refusal> {
         let refuse = |code, node: &str, why: String| Refusal::new(code, format!("{}: {why}", key.node(node)));
         let located = pipe::locate(&self.places.run, &request.pipe)
             .map_err(|why| refuse(Code::PipeOpen, "pipe", why.to_string()))?;
@@ -248,17 +257,14 @@ impl Thread {
         let log = self
             .root()
             .and_then(|root| root.entry(request.file.relative()))
-            .and_then(|(dir, name)| LogFile::open(&dir, &name, bounds))
+            .and_then(|(dir, name)| LogFile::open_with(&dir, &name, bounds, listings))
             .map_err(|why| refuse(Code::FileOpen, "file", why.to_string()))?;
         let fifo = located.id();
         let pipe = located.open().map_err(|why| refuse(Code::PipeOpen, "pipe", why.to_string()))?;
         let data = epoll::EventData::new_u64(id.0);
         epoll::add(&self.epoll, &pipe, data, epoll::EventFlags::IN)
             .map_err(|why| refuse(Code::PipeOpen, "pipe", format!("cannot wait for it: {why}")))?;
-        let mut stream = Stream::new(key.clone(), pipe, request.pipe.clone(), fifo, log, now);
-        // The bounds are those it was opened with.
-        let _ = stream.set(request);
-        self.streams.insert(id, stream);
+        self.streams.insert(id, Stream::new(key.clone(), pipe, fifo, log, request, now));
         Ok(fifo)
     }
 
