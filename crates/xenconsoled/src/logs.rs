@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use logproto::{Claims, Code, Entry, EntryKey, Owner, PipePath, Refusal, Request, Rules, State};
 
+use crate::asked::Asked;
 use crate::shares::Shares;
 
 /// One run of one log, from opening to end. An entry that starts over gets a new one.
@@ -61,7 +62,7 @@ pub enum Patience {
 
 #[derive(Debug)]
 struct Log {
-    entry: Entry,
+    asked: Asked,
     stage: Stage,
     told: Told,
     /// The store was lost since this entry was last seen: if it is missing now, that says nothing of its log.
@@ -69,8 +70,8 @@ struct Log {
 }
 
 impl Log {
-    fn new(entry: Entry, stage: Stage) -> Log {
-        Log { entry, stage, told: Told::No, unseen: false }
+    fn new(entry: &Entry, stage: Stage) -> Box<Log> {
+        Box::new(Log { asked: Asked::by(entry), stage, told: Told::No, unseen: false })
     }
 }
 
@@ -114,7 +115,8 @@ enum Told {
 #[derive(Debug)]
 pub struct Logs {
     rules: Rules,
-    logs: BTreeMap<EntryKey, Log>,
+    /// Boxed: a third of a tree's places is empty.
+    logs: BTreeMap<EntryKey, Box<Log>>,
     /// Entries whose file another stream still has.
     waiting: BTreeSet<EntryKey>,
     streams: HashMap<StreamId, EntryKey>,
@@ -194,13 +196,13 @@ impl Logs {
             Err(refusal) => Err(refusal),
         };
         let Some(log) = self.logs.get_mut(key) else {
-            self.start(key, seen.entry, request, seen.fifo);
+            self.start(key, &seen.entry, request, seen.fifo);
             return;
         };
         log.unseen = false;
         // An answer that was written after the look began cannot be in what it saw.
         let answered = seen.entry.is_answered() || matches!(log.told, Told::At(at) if at > seen.began);
-        let unchanged = log.entry.same_request(&seen.entry);
+        let unchanged = log.asked.is_by(&seen.entry);
         match (&log.stage, request) {
             (Stage::Waiting(..) | Stage::Opening(..), _) if unchanged => {}
             (Stage::Refused(refusal), _) if unchanged && log.told == Told::No => {
@@ -211,10 +213,10 @@ impl Logs {
             (Stage::Ready(stream, old, fifo), Ok(new)) if same_log(old, &new, *fifo, seen.fifo) => {
                 let (stream, changed) = (*stream, *old != new);
                 let again = changed || !answered || log.told == Told::No;
-                log.entry = seen.entry.clone();
+                log.asked = Asked::by(&seen.entry);
                 if changed && !self.adjust(key, stream, &new) {
                     self.forget(key, Patience::Handover);
-                    self.start(key, seen.entry, Ok(new), seen.fifo);
+                    self.start(key, &seen.entry, Ok(new), seen.fifo);
                 } else if again {
                     self.answer_again(key, seen.entry);
                 }
@@ -222,7 +224,7 @@ impl Logs {
             (stage, request) => {
                 let again = request.as_ref().is_ok_and(|new| stage.reads(&new.pipe, seen.fifo));
                 self.forget(key, if again { Patience::Handover } else { Patience::Drain });
-                self.start(key, seen.entry, request, seen.fifo);
+                self.start(key, &seen.entry, request, seen.fifo);
             }
         }
     }
@@ -233,17 +235,17 @@ impl Logs {
         let Some((key, log)) = self.log_of(stream) else { return };
         if let Stage::Opening(_, request) = &log.stage {
             log.stage = Stage::Ready(stream, request.clone(), fifo);
-            let answer = Action::Answer(key, log.entry.clone(), State::Ready);
+            let answer = Action::Answer(key, log.asked.entry(), State::Ready);
             self.actions.push_back(answer);
         }
     }
 
     /// The file or the pipe could not be opened, or is not what it should be.
     pub fn refused(&mut self, stream: StreamId, refusal: Refusal) {
-        let found = self.log_of(stream).map(|(key, log)| (key, log.entry.clone()));
+        let found = self.log_of(stream).map(|(key, log)| (key, log.asked.entry()));
         self.release(stream);
         if let Some((key, entry)) = found {
-            self.refuse(&key, entry, refusal);
+            self.refuse(&key, &entry, refusal);
         }
         self.retry_waiting();
     }
@@ -257,7 +259,7 @@ impl Logs {
     /// The answer to this entry stands in the store since this count.
     pub fn told(&mut self, key: &EntryKey, entry: &Entry, at: u64) {
         if let Some(log) = self.logs.get_mut(key)
-            && log.entry.same_request(entry)
+            && log.asked.is_by(entry)
         {
             log.told = Told::At(at);
         }
@@ -278,7 +280,7 @@ impl Logs {
     }
 
     /// Takes up a new request.
-    fn start(&mut self, key: &EntryKey, entry: Entry, request: Result<Request, Refusal>, fifo: Option<FifoId>) {
+    fn start(&mut self, key: &EntryKey, entry: &Entry, request: Result<Request, Refusal>, fifo: Option<FifoId>) {
         let room = |request| self.shares.room(key, &self.rules.bounds).map(|()| request);
         let request = match request.and_then(room) {
             Ok(request) => request,
@@ -315,7 +317,7 @@ impl Logs {
         Some((*holder, "pipe", format!("\"{}\" is the pipe", request.pipe.below(&self.rules.run).display())))
     }
 
-    fn open(&mut self, key: &EntryKey, entry: Entry, request: Request) {
+    fn open(&mut self, key: &EntryKey, entry: &Entry, request: Request) {
         let stream = StreamId(self.next);
         self.next += 1;
         self.claims.add(request.file.clone(), request.copies, stream);
@@ -325,7 +327,7 @@ impl Logs {
         self.logs.insert(key.clone(), Log::new(entry, Stage::Opening(stream, request)));
     }
 
-    fn refuse(&mut self, key: &EntryKey, entry: Entry, refusal: Refusal) {
+    fn refuse(&mut self, key: &EntryKey, entry: &Entry, refusal: Refusal) {
         if let Some(log) = self.logs.get(key)
             && !matches!(log.stage, Stage::Refused(_))
         {
@@ -354,7 +356,7 @@ impl Logs {
 
     /// Other bounds for a running log; false if they would get in another's way.
     fn adjust(&mut self, key: &EntryKey, stream: StreamId, new: &Request) -> bool {
-        let Some(Log { stage: Stage::Ready(_, old, fifo), .. }) = self.logs.get(key) else { return false };
+        let Some(Stage::Ready(_, old, fifo)) = self.logs.get(key).map(|log| &log.stage) else { return false };
         let (old, fifo) = (old.clone(), *fifo);
         self.claims.remove(&old.file, &stream);
         let free = self.claims.conflict(&new.file, new.copies).is_none();
@@ -388,9 +390,11 @@ impl Logs {
     /// Those that waited are judged anew: of two that waited for one, the first takes it.
     fn retry_waiting(&mut self) {
         for key in std::mem::take(&mut self.waiting) {
-            if let Some(Log { entry, stage: Stage::Waiting(request, fifo), .. }) = self.logs.remove(&key) {
+            if let Some(Log { asked, stage: Stage::Waiting(request, fifo), .. }) =
+                self.logs.remove(&key).map(|log| *log)
+            {
                 self.shares.remove(key.owner);
-                self.start(&key, entry, Ok(request), fifo);
+                self.start(&key, &asked.entry(), Ok(request), fifo);
             }
         }
     }

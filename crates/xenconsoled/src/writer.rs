@@ -152,7 +152,8 @@ struct Thread {
     reported: Arc<OwnedFd>,
     places: Places,
     root: Option<Root>,
-    streams: HashMap<StreamId, Stream>,
+    /// Boxed: half of a large table's places are empty.
+    streams: HashMap<StreamId, Box<Stream>>,
     /// Streams that nobody has open for writing. EPOLLHUP would be told for ever, so they wait edge-triggered.
     parked: HashSet<StreamId>,
     /// Streams whose entries are gone, and until when they read on; the earliest first.
@@ -264,7 +265,7 @@ impl Thread {
         let data = epoll::EventData::new_u64(id.0);
         epoll::add(&self.epoll, &pipe, data, epoll::EventFlags::IN)
             .map_err(|why| refuse(Code::PipeOpen, "pipe", format!("cannot wait for it: {why}")))?;
-        self.streams.insert(id, Stream::new(key.clone(), pipe, fifo, log, request, now));
+        self.streams.insert(id, Box::new(Stream::new(key.clone(), pipe, fifo, log, request, now)));
         Ok(fifo)
     }
 

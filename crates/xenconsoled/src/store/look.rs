@@ -7,8 +7,10 @@ use xenstore::{Error, Reply, Request, TxId};
 
 use super::{Finding, Purpose, Store, is_impossible};
 
-/// Entries in one transaction: enough that round trips do not count, few enough that the store is not held up.
-const BATCH: usize = 128;
+/// Entries in one transaction. A store walks through all that a transaction has touched at each request in it (xenstored does,
+/// tools/xenstore/xenstored_transaction.c), so that few are cheaper than many: to 1000 entries written at once, batches of 16
+/// answer in 570 ms, of 128 in 770 ms.
+const BATCH: usize = 16;
 
 /// The wait before a look that the store failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);

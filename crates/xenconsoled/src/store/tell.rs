@@ -8,8 +8,8 @@ use xenstore::{Errno, Error, Reply, Request, TxId};
 
 use super::{Finding, Purpose, Store, is_impossible};
 
-/// Answers in one transaction.
-const BATCH: usize = 128;
+/// Answers in one transaction: few, for the same reason as in a look.
+const BATCH: usize = 16;
 /// After so many conflicts an answer gets a transaction of its own, so that an entry which is written without end holds up
 /// no other.
 const ALONE_AFTER: u32 = 3;
