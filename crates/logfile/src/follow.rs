@@ -1,15 +1,18 @@
 //! The reader that follows a log across rotations.
 
+mod changes;
 mod lines;
 mod place;
 mod seek;
 mod walk;
 
 use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::copies;
 use crate::dir::Dir;
 use crate::error::Error;
+use changes::Changes;
 use place::{Outcome, Place};
 use walk::{Found, Walk, live, survey};
 
@@ -53,6 +56,7 @@ pub struct Follower {
     place: Option<Place>,
     /// To be told at the next read.
     missed: Option<Option<u64>>,
+    changes: Option<Changes>,
 }
 
 impl Follower {
@@ -62,7 +66,8 @@ impl Follower {
     /// [`Error::BadName`], [`Error::NameTooLong`] or [`Error::Io`].
     pub fn open(dir: &Dir, name: &OsStr, start: Start) -> Result<Self, Error> {
         copies::check_name(dir, name, 0)?;
-        let mut follower = Self { dir: dir.clone(), name: name.into(), start, place: None, missed: None };
+        let mut follower =
+            Self { dir: dir.clone(), name: name.into(), start, place: None, missed: None, changes: None };
         follower.begin()?;
         if follower.place.is_none() && matches!(start, Start::End | Start::Lines(_)) {
             // Whatever comes is new.
@@ -79,6 +84,9 @@ impl Follower {
         // Bytes may have been added to a file between its end and its rotation, so the end counts only if the file was
         // known not to be the live one before.
         let mut finished = false;
+        if let Some(changes) = &self.changes {
+            changes.forget();
+        }
         loop {
             if self.place.is_none() && !self.begin()? {
                 return Ok(Next::UpToDate);
@@ -117,6 +125,27 @@ impl Follower {
         }
     }
 
+    /// A descriptor to wait on: it becomes readable when there may be something new. Read until [`Next::UpToDate`] after
+    /// the first call and after each wait. It wakes for other files of the directory too, when they are made.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the system has no inotify(7) instances or watches left, or no /proc. Then ask now and then.
+    pub fn changes(&mut self) -> Result<BorrowedFd<'_>, Error> {
+        let changes = match self.changes.take() {
+            Some(changes) => changes,
+            None => {
+                let mut changes = Changes::new(&self.dir)?;
+                if let Some(place) = &self.place {
+                    let path = || self.dir.path().join(&*self.name);
+                    changes.watch(place.as_fd()).map_err(|errno| Error::io("watch", path())(errno))?;
+                }
+                changes
+            }
+        };
+        let changes: &Changes = self.changes.insert(changes);
+        Ok(changes.as_fd())
+    }
+
     /// Takes the place where to begin. False when there is no file.
     fn begin(&mut self) -> Result<bool, Error> {
         let start = self.start;
@@ -129,23 +158,27 @@ impl Follower {
                 Start::Offset(offset) => seek::offset(walk, offset)?,
             })
         })?;
-        Ok(self.go(begun))
+        self.go(begun)
     }
 
     /// Goes on in the next newer file. False when there is none.
     fn advance(&mut self) -> Result<bool, Error> {
         let Some(place) = &self.place else { return Ok(false) };
         let next = survey(&self.dir, &self.name, |walk| seek::after(walk, place))?;
-        Ok(self.go(next))
+        self.go(next)
     }
 
-    fn go(&mut self, next: Option<seek::Step>) -> bool {
-        let Some((place, outcome)) = next else { return false };
+    fn go(&mut self, next: Option<seek::Step>) -> Result<bool, Error> {
+        let Some((place, outcome)) = next else { return Ok(false) };
+        if let Some(changes) = &mut self.changes {
+            let path = || self.dir.path().join(&*self.name);
+            changes.watch(place.as_fd()).map_err(|errno| Error::io("watch", path())(errno))?;
+        }
         self.place = Some(place);
         if let Outcome::Missed(missed) = outcome {
             self.missed = Some(missed);
         }
-        true
+        Ok(true)
     }
 }
 

@@ -6,9 +6,10 @@ use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use logfile::{Bounds, Dir, Error, Follower, Kind, Listings, LogFile, Next, Start};
-use rustix::fs::{FileType, Mode, XattrFlags, makedev, mkfifoat, mknodat};
+use rustix::fs::{FileType, Mode, RenameFlags, XattrFlags, makedev, mkfifoat, mknodat, renameat_with};
 use scene::{NAME, Scene};
 
 /// Opens what is not a log: it is refused, and the directory stays as it is.
@@ -251,6 +252,43 @@ fn what_is_no_regular_file_is_refused_by_its_kind() {
         let error = refused(&scene);
         assert!(matches!(error, Error::NotRegular { kind, .. } if kind == expected), "{error}");
         assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+/// Somebody swaps the log for something else, over and over. What is looked at first is not what is opened then.
+#[test]
+fn what_is_swapped_between_a_look_and_the_opening_is_refused() {
+    let swaps: [fn(&Scene); 2] = [
+        |scene| symlink(scene.root().join("victim"), scene.root().join("other")).unwrap(),
+        |scene| mkfifoat(&scene.dir, "other", Mode::RUSR | Mode::WUSR).unwrap(),
+    ];
+    for swap in swaps {
+        let scene = Scene::new();
+        fs::write(scene.root().join("victim"), "").unwrap();
+        scene.put(0, "");
+        swap(&scene);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    renameat_with(&scene.dir, NAME, &scene.dir, "other", RenameFlags::EXCHANGE).unwrap();
+                }
+            });
+            let mut opened = 0;
+            for _ in 0..3000 {
+                match scene.open(1 << 20, 2) {
+                    Ok(mut log) => {
+                        log.append(b"x").unwrap();
+                        opened += 1;
+                    }
+                    Err(Error::Symlink { .. } | Error::NotRegular { .. }) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+            eprintln!("opened {opened} times of 3000");
+        });
+        assert_eq!(fs::read(scene.root().join("victim")).unwrap(), b"");
     }
 }
 

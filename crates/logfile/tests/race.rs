@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use logfile::{Follower, Next, Start};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use scene::{NAME, Scene, WAYS, Way};
 
 const LINES: u64 = 300;
@@ -54,6 +55,22 @@ fn follow(scene: &Scene, start: Start, done: &AtomicBool) -> u64 {
     missed
 }
 
+/// Reads everything from the beginning, and only when it is told that there may be more.
+fn follow_by_waiting(scene: &Scene) {
+    let mut follower = Follower::open(&scene.dir, OsStr::new(NAME), Start::Offset(0)).unwrap();
+    let mut buffer = [0; 50];
+    let minute = Timespec { tv_sec: 60, tv_nsec: 0 };
+    loop {
+        let changes = follower.changes().unwrap().try_clone_to_owned().unwrap();
+        while follower.read(&mut buffer).unwrap() != Next::UpToDate {}
+        if follower.offset() == Some(END) {
+            return;
+        }
+        let mut ready = [PollFd::new(&changes, PollFlags::IN)];
+        assert_eq!(poll(&mut ready, Some(&minute)), Ok(1), "at {:?} nobody said that there is more", follower.offset());
+    }
+}
+
 /// Writes the lines, one by one, while a function reads.
 fn race(scene: &Scene, way: Way, copies: u32, read: impl Fn(&AtomicBool) + Sync) {
     let done = AtomicBool::new(false);
@@ -75,6 +92,14 @@ fn nothing_is_missed_that_is_kept() {
         let scene = Scene::new();
         // More than are ever made: two lines a file.
         race(&scene, way, 200, |done| assert_eq!(follow(&scene, Start::Offset(0), done), 0));
+    }
+}
+
+#[test]
+fn whoever_waits_is_woken_for_every_change() {
+    for way in WAYS {
+        let scene = Scene::new();
+        race(&scene, way, 200, |_| follow_by_waiting(&scene));
     }
 }
 

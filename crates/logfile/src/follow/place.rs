@@ -1,6 +1,6 @@
 //! Where a follower is: a file that it holds open, and a position in it.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::fstat;
 use rustix::io::{Errno, pread};
@@ -135,5 +135,11 @@ impl Place {
         self.position = first - mark.base;
         self.offset = Some(first);
         if first > offset { Outcome::Missed(Some(first - offset)) } else { Outcome::End }
+    }
+}
+
+impl AsFd for Place {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
