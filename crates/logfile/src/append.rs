@@ -112,14 +112,14 @@ impl LogFile {
             return Ok(End::Empty);
         };
         let mut last = [0];
-        pread(&live.fd, &mut last, live.size - 1).map_err(Error::io("read", self.path()))?;
+        pread(&live.fd, &mut last, live.size - 1).map_err(|errno| Error::io("read", self.path(), errno))?;
         Ok(if last == *b"\n" { End::Line } else { End::MidLine })
     }
 
     fn failed(&self, errno: Errno, missing: usize) -> Error {
         match errno {
             Errno::AGAIN => Error::PipeRanDry { path: self.path(), missing },
-            errno => Error::io("write", self.path())(errno),
+            errno => Error::io("write", self.path(), errno),
         }
     }
 }

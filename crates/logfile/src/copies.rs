@@ -59,7 +59,7 @@ pub(crate) fn slots(dir: &Dir, log: &OsStr, copies: u32) -> Result<Vec<Slot>, Er
             let name = name(log, number);
             match statat(dir, &*name, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => Ok(Slot::Free),
-                Err(errno) => Err(Error::io("look at", path(dir, log, number))(errno)),
+                Err(errno) => Err(Error::io("look at", path(dir, log, number), errno)),
                 Ok(stat) => Ok(match FileType::from_raw_mode(stat.st_mode) {
                     FileType::Directory => Slot::Blocked,
                     FileType::RegularFile => Slot::Taken(u64::try_from(stat.st_size).unwrap_or(0)),
@@ -76,7 +76,7 @@ pub(crate) fn remove_surplus(dir: &Dir, log: &OsStr, copies: u32, listed: &[u32]
     let remove = |number| match unlinkat(dir, &*name(log, number), AtFlags::empty()) {
         Ok(()) | Err(Errno::ISDIR) => Ok(true),
         Err(Errno::NOENT) => Ok(false),
-        Err(errno) => Err(Error::io("remove", path(dir, log, number))(errno)),
+        Err(errno) => Err(Error::io("remove", path(dir, log, number), errno)),
     };
     for number in listed.iter().rev().take_while(|number| **number > copies) {
         remove(*number)?;

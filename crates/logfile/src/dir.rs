@@ -37,14 +37,14 @@ impl Dir {
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
             Errno::NOENT => Error::DirectoryGone { path: path.to_owned() },
             Errno::NOTDIR => Error::NotADirectory { path: path.to_owned() },
-            errno => Error::io("open directory", path)(errno),
+            errno => Error::io("open directory", path, errno),
         })?;
         Self::from_fd(fd, path.to_owned())
     }
 
     /// Takes a directory that is already open; `path` is only for the text of errors.
     pub(crate) fn from_fd(fd: OwnedFd, path: PathBuf) -> Result<Self, Error> {
-        let stat = fstat(&fd).map_err(Error::io("look at directory", &path))?;
+        let stat = fstat(&fd).map_err(|errno| Error::io("look at directory", &path, errno))?;
         Ok(Self { shared: Arc::new(Held { fd, path, identity: (stat.st_dev, stat.st_ino) }) })
     }
 
@@ -68,7 +68,7 @@ impl Dir {
     /// # Errors
     /// [`Error::Io`] when the directory cannot even be looked at.
     pub fn is_gone(&self) -> Result<bool, Error> {
-        let stat = fstat(self).map_err(Error::io("look at directory", self.path()))?;
+        let stat = fstat(self).map_err(|errno| Error::io("look at directory", self.path(), errno))?;
         Ok(stat.st_nlink == 0)
     }
 

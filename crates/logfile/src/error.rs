@@ -171,9 +171,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// For `map_err`: a failed system call with what it was for.
-    pub(crate) fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(Errno) -> Self {
-        move |errno| Self::Io { action, path: path.as_ref().to_owned(), error: errno.into() }
+    /// A failed system call with what it was for.
+    pub(crate) fn io(action: &'static str, path: impl AsRef<Path>, errno: Errno) -> Self {
+        Self::Io { action, path: path.as_ref().to_owned(), error: errno.into() }
     }
 
     /// The errno of the system call that failed, if this is such an error: lets a caller tell a full disk (`ENOSPC`,

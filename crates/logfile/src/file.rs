@@ -167,11 +167,11 @@ impl LogFile {
         let Some(live) = &mut self.live else {
             return self.acquire();
         };
-        let stat = fstat(&live.fd).map_err(Error::io("look at", self.dir.path().join(&*self.name)))?;
+        let stat = fstat(&live.fd).map_err(|errno| Error::io("look at", self.dir.path().join(&*self.name), errno))?;
         let size = regular::size(&stat);
         if size > live.size {
             // Even if the file is gone: who follows the log may still hold it, and has read these bytes.
-            self.offset += size - live.size;
+            self.offset = self.offset.saturating_add(size - live.size);
         } else if size < live.size {
             shortened(self.offset, size).write(&live.fd);
         }
@@ -201,7 +201,7 @@ impl LogFile {
         match statat(&self.dir, &*self.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(self.live.as_ref().is_some_and(|live| live.identity == regular::identity(&stat))),
             Err(Errno::NOENT) => Ok(false),
-            Err(errno) => Err(Error::io("look at", self.path())(errno)),
+            Err(errno) => Err(Error::io("look at", self.path(), errno)),
         }
     }
 
@@ -212,7 +212,7 @@ impl LogFile {
                 let name = copies::name(&self.name, number);
                 match unlinkat(&self.dir, &*name, AtFlags::empty()) {
                     Ok(()) | Err(Errno::NOENT) => {}
-                    Err(errno) => return Err(Error::io("remove", copies::path(&self.dir, &self.name, number))(errno)),
+                    Err(errno) => return Err(Error::io("remove", copies::path(&self.dir, &self.name, number), errno)),
                 }
                 if number == 0 {
                     self.live = None;
@@ -222,7 +222,7 @@ impl LogFile {
                 let (old, new) = (copies::name(&self.name, from), copies::name(&self.name, to));
                 match rename(&self.dir, &old, &new) {
                     Ok(()) | Err(Errno::NOENT) => {}
-                    Err(errno) => return Err(Error::io("rename", copies::path(&self.dir, &self.name, from))(errno)),
+                    Err(errno) => return Err(Error::io("rename", copies::path(&self.dir, &self.name, from), errno)),
                 }
                 if from == 0 {
                     self.live = None;
@@ -231,7 +231,7 @@ impl LogFile {
             Step::Create => {
                 self.live = None;
                 if !self.create()? {
-                    return Err(Error::io("create", self.path())(Errno::EXIST));
+                    return Err(Error::io("create", self.path(), Errno::EXIST));
                 }
             }
         }
@@ -284,7 +284,7 @@ impl LogFile {
                 return Ok(());
             }
         }
-        Err(Error::io("create", self.path())(Errno::EXIST))
+        Err(Error::io("create", self.path(), Errno::EXIST))
     }
 
     /// Goes on in a file that an earlier writer of this log left. A mark that says less than the copies do is none: the
@@ -305,7 +305,7 @@ impl LogFile {
     /// Goes on in a file that was not written here. What is in it counts as if it were written now.
     fn adopt(&mut self, found: Opened) {
         Mark::whole(self.offset).write(&found.fd);
-        self.offset += found.size();
+        self.offset = self.offset.saturating_add(found.size());
         self.live = Some(found.into());
     }
 
@@ -319,15 +319,14 @@ impl LogFile {
         Ok(true)
     }
 
-    /// Where the newest copy ends.
+    /// Where the newest copy ends that says so.
     fn end_of_copies(&self, slots: &[Slot]) -> u64 {
-        let newest = (1..).zip(slots).find(|(_, slot)| **slot != Slot::Free);
-        newest
-            .and_then(|(number, _)| {
-                let copy = regular::open(&self.dir, &copies::name(&self.name, number), OFlags::RDONLY).ok()??;
-                Some(Mark::read(&copy.fd, copy.size())?.end(copy.size()))
-            })
-            .unwrap_or(0)
+        let taken = (1..).zip(slots).filter(|(_, slot)| **slot != Slot::Free);
+        let mut ends = taken.filter_map(|(number, _)| {
+            let copy = regular::open(&self.dir, &copies::name(&self.name, number), OFlags::RDONLY).ok()??;
+            Some(Mark::read(&copy.fd, copy.size())?.end(copy.size()))
+        });
+        ends.next().unwrap_or(0)
     }
 
     /// Makes what is there fit the bounds: removes copies that are too many or, together, too large, and rotates a live

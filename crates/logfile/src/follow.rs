@@ -96,7 +96,7 @@ impl Follower {
             }
             let Some(place) = &mut self.place else { return Ok(Next::UpToDate) };
             let path = || self.dir.path().join(&*self.name);
-            match place.read(buffer).map_err(|errno| Error::io("read", path())(errno))? {
+            match place.read(buffer).map_err(|errno| Error::io("read", path(), errno))? {
                 Outcome::Bytes(len) => return Ok(Next::Bytes(len)),
                 Outcome::Missed(missed) => return Ok(Next::Missed(missed)),
                 Outcome::End if finished => {
@@ -137,7 +137,7 @@ impl Follower {
                 let mut changes = Changes::new(&self.dir)?;
                 if let Some(place) = &self.place {
                     let path = || self.dir.path().join(&*self.name);
-                    changes.watch(place.as_fd()).map_err(|errno| Error::io("watch", path())(errno))?;
+                    changes.watch(place.as_fd()).map_err(|errno| Error::io("watch", path(), errno))?;
                 }
                 changes
             }
@@ -172,7 +172,7 @@ impl Follower {
         let Some((place, outcome)) = next else { return Ok(false) };
         if let Some(changes) = &mut self.changes {
             let path = || self.dir.path().join(&*self.name);
-            changes.watch(place.as_fd()).map_err(|errno| Error::io("watch", path())(errno))?;
+            changes.watch(place.as_fd()).map_err(|errno| Error::io("watch", path(), errno))?;
         }
         self.place = Some(place);
         if let Outcome::Missed(missed) = outcome {

@@ -1,8 +1,36 @@
 //! The rotating file, and the reader that follows it.
 //!
-//! A log is `file`, and what was rotated away: `file.1` (newest) … `file.N`. [`LogFile`] writes it and keeps it within
-//! its [`Bounds`] at every instant; [`Follower`] reads it across rotations; [`Root`] sees to it that no path leads out of
-//! the log directory.
+//! A log is `file`, and what was rotated away: `file.1` (newest) … `file.N`. [`LogFile`] writes it and promises:
+//!
+//! * At no instant is a file larger than the limit, or all of them together larger than limit × (N + 1). Only what others
+//!   put there may be, until the next rotation.
+//! * A line is not split between two files, unless its head is already written or it is longer than the limit.
+//! * Interrupted between any two system calls, nothing is lost that retention would have kept, and there is nothing to
+//!   repair: the next writer goes on from what it finds.
+//! * A file that is removed, renamed, shortened or added to by others is noticed, and the log goes on.
+//! * Nothing but a regular file with one name, owned by the user of this process, is ever written; no symbolic link is
+//!   followed, wherever and whenever it is put. [`Root`] promises the same for the directories on the way.
+//!
+//! [`Follower`] reads a log across rotations. It goes by logical offsets, the number of bytes ever written before a byte,
+//! and delivers each byte once, in order, or says how many are missing.
+//!
+//! ```
+//! use logfile::{Bounds, Follower, LogFile, Next, Root, Start};
+//!
+//! # let held = tempfile::tempdir()?;
+//! # let path = held.path();
+//! # std::fs::create_dir(path.join("guests"))?;
+//! let root = Root::open(path)?;
+//! let (dir, name) = root.entry("guests/qemu-dm-5.log".as_ref())?;
+//! let mut log = LogFile::open(&dir, &name, Bounds { limit: 10 << 20, copies: 5 })?;
+//! log.append(b"started\n")?;
+//!
+//! let mut follower = Follower::open(&dir, &name, Start::Lines(10))?;
+//! let mut buffer = [0; 4096];
+//! assert_eq!(follower.read(&mut buffer)?, Next::Bytes(8));
+//! assert_eq!(follower.read(&mut buffer)?, Next::UpToDate);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod append;

@@ -79,7 +79,7 @@ pub(crate) fn numbers(dir: &Dir, log: &OsStr) -> Result<Vec<u32>, Error> {
 fn each(dir: &Dir, mut found: impl FnMut(&[u8])) -> Result<(), Error> {
     let failed = |errno| match errno {
         Errno::NOENT => Error::DirectoryGone { path: dir.path().to_owned() },
-        errno => Error::io("list directory", dir.path())(errno),
+        errno => Error::io("list directory", dir.path(), errno),
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let listed = openat(dir, ".", flags, Mode::empty()).map_err(failed)?;

@@ -46,16 +46,16 @@ pub(crate) fn open(dir: &Dir, name: &OsStr, access: OFlags) -> Result<Option<Ope
     match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => check_kind(dir, name, &stat)?,
         Err(Errno::NOENT) => return Ok(None),
-        Err(errno) => return Err(Error::io("look at", path())(errno)),
+        Err(errno) => return Err(Error::io("look at", path(), errno)),
     }
     let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let fd = match openat(dir, name, flags, Mode::empty()) {
         Ok(fd) => fd,
         Err(Errno::NOENT) => return Ok(None),
         Err(Errno::LOOP) => return Err(Error::Symlink { path: path() }),
-        Err(errno) => return Err(Error::io("open", path())(errno)),
+        Err(errno) => return Err(Error::io("open", path(), errno)),
     };
-    let stat = fstat(&fd).map_err(Error::io("look at", path()))?;
+    let stat = fstat(&fd).map_err(|errno| Error::io("look at", path(), errno))?;
     check_kind(dir, name, &stat)?;
     Ok(Some(Opened { fd, stat }))
 }
@@ -69,11 +69,11 @@ pub(crate) fn create(dir: &Dir, name: &OsStr) -> Result<Option<Opened>, Error> {
         Ok(fd) => fd,
         Err(Errno::EXIST) => return Ok(None),
         Err(Errno::NOENT) => return Err(Error::DirectoryGone { path: dir.path().to_owned() }),
-        Err(errno) => return Err(Error::io("create", path())(errno)),
+        Err(errno) => return Err(Error::io("create", path(), errno)),
     };
-    let stat = fstat(&fd).map_err(Error::io("look at", path()))?;
+    let stat = fstat(&fd).map_err(|errno| Error::io("look at", path(), errno))?;
     if Mode::from_raw_mode(stat.st_mode) != MODE {
-        fchmod(&fd, MODE).map_err(Error::io("set the mode of", path()))?;
+        fchmod(&fd, MODE).map_err(|errno| Error::io("set the mode of", path(), errno))?;
     }
     Ok(Some(Opened { fd, stat }))
 }

@@ -108,7 +108,7 @@ impl Root {
             Errno::XDEV => Error::LeadsOutside { path, root },
             Errno::NOTDIR => Error::NotADirectory { path },
             Errno::NOENT if flags.contains(OFlags::DIRECTORY) => Error::DirectoryGone { path },
-            errno => Error::io("open", path)(errno),
+            errno => Error::io("open", path, errno),
         })
     }
 

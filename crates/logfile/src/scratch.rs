@@ -23,7 +23,7 @@ impl Scratch {
     /// # Errors
     /// [`Error::Io`], for instance when there are no descriptors left.
     pub fn new() -> Result<Self, Error> {
-        let (reader, writer) = open().map_err(Error::io("create", "a pipe"))?;
+        let (reader, writer) = open().map_err(|errno| Error::io("create", "a pipe", errno))?;
         Ok(Self { reader, writer, buffer: Vec::new() })
     }
 

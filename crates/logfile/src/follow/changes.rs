@@ -17,7 +17,7 @@ pub(super) struct Changes {
 
 impl Changes {
     pub(super) fn new(dir: &Dir) -> Result<Self, Error> {
-        let failed = |errno| Error::io("watch", dir.path())(errno);
+        let failed = |errno| Error::io("watch", dir.path(), errno);
         let fd = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).map_err(failed)?;
         // A new live file counts only once it has its mark, which is an attribute.
         let new = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ATTRIB;

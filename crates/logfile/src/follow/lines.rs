@@ -31,7 +31,7 @@ pub(super) fn last(walk: &mut Walk<'_>, lines: u64) -> Result<Option<(Found, u64
             let len = match pread(&found.fd, &mut *block, start) {
                 Ok(len) => len,
                 Err(Errno::INTR) => continue,
-                Err(errno) => return Err(Error::io("read", "a rotated copy")(errno)),
+                Err(errno) => return Err(Error::io("read", walk.path(), errno)),
             };
             for (index, byte) in block[..len].iter().enumerate().rev() {
                 if *byte == b'\n' && !at_end {

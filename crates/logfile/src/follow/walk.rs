@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, OFlags, statat};
 use rustix::io::Errno;
@@ -56,6 +57,11 @@ pub(super) struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// The path of the log, for the text of an error.
+    pub(super) fn path(&self) -> PathBuf {
+        copies::path(self.dir, self.name, 0)
+    }
+
     pub(super) fn next(&mut self) -> Result<Option<Found>, Error> {
         for number in self.numbers.by_ref() {
             let name = copies::name(self.name, number);
@@ -99,6 +105,6 @@ pub(super) fn live(dir: &Dir, name: &OsStr) -> Result<Option<(u64, u64)>, Error>
     match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(regular::identity(&stat))),
         Err(Errno::NOENT) => Ok(None),
-        Err(errno) => Err(Error::io("look at", dir.path().join(name))(errno)),
+        Err(errno) => Err(Error::io("look at", dir.path().join(name), errno)),
     }
 }
