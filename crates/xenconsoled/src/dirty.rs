@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use logproto::{Change, EntryKey, Owner};
 
+use crate::turns::Turns;
+
 /// The owners and entries that changed since they were last looked at.
 #[derive(Debug, Default)]
 pub struct Dirty {
     everything: bool,
     owners: BTreeSet<Owner>,
-    entries: BTreeSet<EntryKey>,
+    entries: Turns<()>,
 }
 
 impl Dirty {
@@ -20,9 +22,7 @@ impl Dirty {
             Change::Owner(owner) => {
                 self.owners.insert(owner);
             }
-            Change::Entry(key) => {
-                self.entries.insert(key);
-            }
+            Change::Entry(key) => self.entries.add(key, ()),
             Change::Nothing => {}
         }
     }
@@ -37,9 +37,9 @@ impl Dirty {
         self.owners.pop_first()
     }
 
-    /// Up to `most` entries that have to be read.
+    /// Up to `most` entries that have to be read, of each owner in turn.
     pub fn take_entries(&mut self, most: usize) -> Vec<EntryKey> {
-        std::iter::from_fn(|| self.entries.pop_first()).take(most).collect()
+        std::iter::from_fn(|| self.entries.take()).take(most).map(|(key, ())| key).collect()
     }
 
     /// Whether there are entries to be read.

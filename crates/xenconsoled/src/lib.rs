@@ -22,6 +22,7 @@ mod stamp;
 mod start;
 mod store;
 mod stream;
+mod turns;
 mod writer;
 
 pub use start::main;

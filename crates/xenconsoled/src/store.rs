@@ -4,6 +4,7 @@
 //! transactions that first read the entry again, so that nothing is written where nobody asks any more. Requests are
 //! pipelined: a batch costs three round trips, however many entries it has.
 
+mod answers;
 mod look;
 mod tell;
 
@@ -15,8 +16,9 @@ use logproto::{Change, DAEMON_NODE, DAEMON_VERSION, Entry, EntryKey, Owner, Stat
 use xenstore::{Address, Errno, Error, Reply, Request, RequestId, Session, SessionEvent, TxId};
 
 use crate::dirty::Dirty;
+use answers::Answers;
 use look::Look;
-use tell::{Answers, Tell};
+use tell::Tell;
 
 /// The token of the one watch.
 const TOKEN: &str = "xenlog";

@@ -49,31 +49,35 @@ impl Drop for Ballast {
 /// Reads a log against what was written to it: what is there, and what its markers say is missing, must be the whole, in order.
 /// Gives the number of markers.
 fn ledger_balances(log: &Log, written: &[u8]) -> usize {
-    const MARKER: &[u8] = b"[xenlog: ";
     let content = log.content();
-    let (mut at, mut rest, mut markers) = (0, &content[..], 0);
-    loop {
-        let marker = rest.windows(MARKER.len()).position(|window| window == MARKER);
-        let piece = &rest[..marker.unwrap_or(rest.len())];
-        // A marker begins a line, so one may have been ended for it.
-        let as_written = |piece: &[u8]| written[at..].starts_with(piece);
-        let len = if as_written(piece) { piece.len() } else { piece.len() - 1 };
-        assert!(as_written(&piece[..len]), "from byte {at} on something else was written");
-        at += len;
-        let Some(marker) = marker else { break };
-        let end = marker + rest[marker..].iter().position(|byte| *byte == b'\n').expect("a whole line");
-        let text = std::str::from_utf8(&rest[marker..end]).unwrap();
-        let (bytes, more) = text[MARKER.len()..].split_once(" bytes dropped ").expect(text);
-        let (time, why) = more.split_once(": ").expect(text);
-        let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
-        assert_eq!(shape, "9999-99-99 99:99:99..9999-99-99 99:99:99", "{text}");
-        assert!(why.ends_with(']') && why.contains("No space left"), "{text}");
-        at += bytes.parse::<usize>().unwrap();
-        rest = &rest[end + 1..];
-        markers += 1;
-    }
-    assert_eq!(at, written.len(), "bytes written are not those in the file and those dropped");
-    markers
+    balance(&content, written).unwrap_or_else(|| {
+        let copy = std::env::temp_dir().join(format!("unbalanced-{}.log", std::process::id()));
+        fs::write(&copy, &content).unwrap();
+        panic!("bytes written are not those in the file and those dropped: see {}", copy.display())
+    })
+}
+
+/// The number of markers in the content of a log, if it is what was written, less what the markers say.
+fn balance(content: &[u8], written: &[u8]) -> Option<usize> {
+    const MARKER: &[u8] = b"[xenlog: ";
+    let Some(marker) = content.windows(MARKER.len()).position(|window| window == MARKER) else {
+        return (content == written).then_some(0);
+    };
+    let (piece, rest) = content.split_at(marker);
+    let (text, rest) = rest.split_at(rest.iter().position(|byte| *byte == b'\n')?);
+    let text = std::str::from_utf8(text).unwrap();
+    let (bytes, more) = text[MARKER.len()..].split_once(" bytes dropped ").expect(text);
+    let (time, why) = more.split_once(": ").expect(text);
+    let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+    assert_eq!(shape, "9999-99-99 99:99:99..9999-99-99 99:99:99", "{text}");
+    assert!(why.ends_with(']') && why.contains("No space left"), "{text}");
+    let dropped: usize = bytes.parse().unwrap();
+    // A marker begins a line. Whether the newline before it is of the marker or was written shows only by what comes after.
+    let pieces = [Some(piece), piece.strip_suffix(b"\n")];
+    pieces.into_iter().flatten().find_map(|piece| {
+        let missing = written.strip_prefix(piece)?.get(dropped..)?;
+        Some(balance(&rest[1..], missing)? + 1)
+    })
 }
 
 /// Also: another disk's logs do not notice, and the daemon says it once.

@@ -1,72 +1,15 @@
 //! Writing answers: a batch in one transaction, each only where the entry still asks for what is answered.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use logproto::{Entry, EntryKey, State};
+use logproto::{EntryKey, State};
 use xenstore::{Errno, Error, Reply, Request, TxId};
 
+use super::answers::Answer;
 use super::{Finding, Purpose, Store, is_impossible};
 
 /// Answers in one transaction: few, for the same reason as in a look.
 const BATCH: usize = 16;
-/// After so many conflicts an answer gets a transaction of its own, so that an entry which is written without end holds up
-/// no other.
-const ALONE_AFTER: u32 = 3;
-/// The wait after the first conflict, doubled with each up to the largest.
-const WAIT_MIN: Duration = Duration::from_millis(1);
-const WAIT_MAX: Duration = Duration::from_secs(1);
-
-struct Answer {
-    entry: Entry,
-    state: State,
-    conflicts: u32,
-    due: Option<Instant>,
-}
-
-/// The answers that are to be written.
-#[derive(Default)]
-pub(super) struct Answers {
-    waiting: BTreeMap<EntryKey, Answer>,
-}
-
-impl Answers {
-    pub(super) fn add(&mut self, key: EntryKey, entry: Entry, state: State) {
-        self.waiting.insert(key, Answer { entry, state, conflicts: 0, due: None });
-    }
-
-    /// When the next one may be written: `now` if at once.
-    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
-        self.waiting.values().map(|answer| answer.due.unwrap_or(now)).min()
-    }
-
-    /// The next batch: those that are due, and one that often met conflicts only by itself.
-    fn take(&mut self, now: Instant) -> Vec<(EntryKey, Answer)> {
-        let is_due = |answer: &Answer| answer.due.is_none_or(|due| due <= now);
-        let mut keys: Vec<EntryKey> = self
-            .waiting
-            .iter()
-            .filter(|(_, answer)| is_due(answer) && answer.conflicts < ALONE_AFTER)
-            .map(|(key, _)| key.clone())
-            .take(BATCH)
-            .collect();
-        if keys.is_empty() {
-            let oldest = self.waiting.iter().filter(|(_, answer)| is_due(answer)).min_by_key(|(_, answer)| answer.due);
-            keys.extend(oldest.map(|(key, _)| key.clone()));
-        }
-        keys.into_iter().filter_map(|key| self.waiting.remove_entry(&key)).collect()
-    }
-
-    /// A batch met a conflict: it is tried again later, unless there is a newer answer.
-    fn put_back(&mut self, batch: Vec<(EntryKey, Answer)>, now: Instant) {
-        for (key, mut answer) in batch {
-            let wait = WAIT_MIN.saturating_mul(1 << answer.conflicts.min(10)).min(WAIT_MAX);
-            answer.conflicts += 1;
-            answer.due = Some(now + wait);
-            self.waiting.entry(key).or_insert(answer);
-        }
-    }
-}
 
 /// A batch that is being written.
 pub(super) struct Tell {
@@ -91,7 +34,7 @@ const ASKED: [&str; 2] = ["pipe", "file"];
 
 impl Store {
     pub(super) fn start_tell(&mut self, now: Instant) {
-        let batch = self.answers.take(now);
+        let batch = self.answers.take(BATCH, now);
         if batch.is_empty() {
             return;
         }
@@ -179,47 +122,5 @@ impl Store {
         let at = self.count;
         let told = tell.batch.into_iter().zip(tell.stands).filter(|(_, stands)| *stands);
         self.findings.extend(told.map(|((key, answer), _)| Finding::Told { key, entry: answer.entry, at }));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use logproto::Owner;
-
-    fn answers(names: &[&str]) -> Answers {
-        let mut answers = Answers::default();
-        for name in names {
-            let key = EntryKey { owner: Owner::Host, name: (*name).to_owned() };
-            answers.add(key, Entry::default(), State::Ready);
-        }
-        answers
-    }
-
-    #[test]
-    fn an_answer_that_meets_conflicts_for_ever_holds_up_no_other() {
-        let (mut answers, mut now) = (answers(&["stormy"]), Instant::now());
-        for _ in 0..20 {
-            now += WAIT_MAX;
-            let batch = answers.take(now);
-            assert_eq!(batch.len(), 1);
-            answers.put_back(batch, now);
-        }
-        let calm = EntryKey { owner: Owner::Host, name: "calm".into() };
-        answers.add(calm.clone(), Entry::default(), State::Ready);
-        now += WAIT_MAX;
-        let batch = answers.take(now);
-        assert_eq!(batch.iter().map(|(key, _)| key).collect::<Vec<_>>(), [&calm]);
-        assert_eq!(answers.take(now).len(), 1, "and it is not forgotten itself");
-    }
-
-    #[test]
-    fn a_newer_answer_replaces_the_one_that_met_a_conflict() {
-        let (mut answers, now) = (answers(&["a"]), Instant::now());
-        let batch = answers.take(now);
-        answers.add(batch[0].0.clone(), Entry::default(), State::Ready);
-        answers.put_back(batch, now);
-        assert_eq!(answers.take(now).len(), 1);
-        assert!(answers.waiting.is_empty());
     }
 }
