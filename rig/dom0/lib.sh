@@ -23,14 +23,14 @@ check() {
 }
 
 # within SECONDS COMMAND...: waits until COMMAND succeeds. Looks less often after a second: the emulated machine is slow,
-# and what is waited for needs it.
+# and what is waited for needs its time.
 within() {
   end=$(($(cut -d . -f 1 /proc/uptime) + $1)) tries=0
   shift
   until "$@"; do
     [ "$(cut -d . -f 1 /proc/uptime)" -lt $end ] || return 1
     tries=$((tries + 1))
-    if [ $tries -lt 10 ]; then sleep 0.1; else sleep 1; fi
+    if [ $tries -lt 10 ]; then sleep 0.1; else sleep 2; fi
   done
 }
 no() { ! "$@"; }

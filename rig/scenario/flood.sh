@@ -18,7 +18,7 @@ xenstore-ls -p $entry | tee "$OUT/entry"
 check "the log's state is ready" grep -q 'state = "ready"' "$OUT/entry"
 check "its pipe is a FIFO in $pipes" test -p "$(sed -n 's/^ *pipe = "\(.*\)" .*$/\1/p' "$OUT/entry")"
 
-check "QEMU wrote 20 times the limit" within 600 log_reaches flood $((20 * limit / round_bytes + 1))
+check "QEMU wrote 20 times the limit" within 600 guest_reaches flood $((20 * limit / round_bytes + 1))
 xenlog list
 now=$(round flood)
 check "what QEMU wrote by now is in the log" within 120 log_reaches flood "$now"

@@ -12,7 +12,7 @@ start_daemon
 
 check "xl create" flood_guest again xen_platform_log
 check "the disk is exactly as large as the promise" is "$(stat -c %b $logs/xl-again.log)" $((page / 512))
-check "QEMU wrote 6 times the limit" within 600 log_reaches again $((6 * limit / round_bytes + 1))
+check "QEMU wrote 6 times the limit" within 600 guest_reaches again $((6 * limit / round_bytes + 1))
 domid=$(xl domid again)
 check "xl destroy" xl destroy again
 check "the entry and the FIFO are gone" within 120 nothing_left "$domid"
