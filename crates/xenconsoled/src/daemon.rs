@@ -189,6 +189,7 @@ impl Daemon {
                 tracing::debug!("{key}: opening {} for {}", request.file, request.pipe);
                 self.writer.tell(Command::Open(stream, key, request));
             }
+            Action::LookAt(key) => self.store.look_at(Change::Entry(key)),
             Action::Adjust(stream, request) => self.writer.tell(Command::Adjust(stream, request)),
             Action::End(stream, patience) => self.writer.tell(Command::End(stream, patience)),
             Action::Answer(key, entry, state) => {

@@ -43,6 +43,8 @@ pub enum Action {
     Adjust(StreamId, Request),
     /// Read until the last writer has closed, then close; report [`Logs::ended`].
     End(StreamId, Patience),
+    /// Look at this entry again: whether it still has what another asks for.
+    LookAt(EntryKey),
     /// Write the answer, provided that the entry still asks for the same.
     Answer(EntryKey, Entry, State),
 }
@@ -117,8 +119,12 @@ pub struct Logs {
     rules: Rules,
     /// Boxed: a third of a tree's places is empty.
     logs: BTreeMap<EntryKey, Box<Log>>,
-    /// Entries whose file another stream still has.
+    /// Entries whose file or pipe another stream still has.
     waiting: BTreeSet<EntryKey>,
+    /// Entries that have what another asks for: they may be gone from the store by now, and that only not be seen yet.
+    doubted: BTreeSet<EntryKey>,
+    /// The one of these that was just seen: it is there.
+    confirmed: Option<EntryKey>,
     streams: HashMap<StreamId, EntryKey>,
     shares: Shares,
     claims: Claims<StreamId>,
@@ -139,6 +145,8 @@ impl Logs {
             rules,
             logs: BTreeMap::new(),
             waiting: BTreeSet::new(),
+            doubted: BTreeSet::new(),
+            confirmed: None,
             streams: HashMap::new(),
             shares: Shares::default(),
             claims: Claims::default(),
@@ -185,6 +193,15 @@ impl Logs {
 
     /// Holds one entry, as it stands in the store, against what is served.
     pub fn seen(&mut self, key: &EntryKey, seen: Seen) {
+        self.hold(key, seen);
+        if self.doubted.remove(key) {
+            self.confirmed = Some(key.clone());
+            self.retry_waiting();
+            self.confirmed = None;
+        }
+    }
+
+    fn hold(&mut self, key: &EntryKey, seen: Seen) {
         let outcome = seen.entry.check(key, &self.rules);
         let request = match outcome {
             Ok(None) => {
@@ -287,20 +304,30 @@ impl Logs {
             Err(refusal) => return self.refuse(key, entry, refusal),
         };
         if let Some((holder, node, what)) = self.holder(&request, fifo) {
-            let Some(held) = self.ending.get(&holder) else {
-                let by = self.streams.get(&holder).map_or_else(|| "another log".to_owned(), EntryKey::path);
-                let text = format!("{}: {what} of {by}", key.node(node));
-                return self.refuse(key, entry, Refusal::new(Code::InUse, text));
-            };
-            let patience = if held.pipe == request.pipe { Patience::Handover } else { Patience::None };
-            self.actions.push_back(Action::End(holder, patience));
-            self.shares.add(key.owner);
-            self.logs.insert(key.clone(), Log::new(entry, Stage::Waiting(request, fifo)));
-            self.waiting.insert(key.clone());
-            return;
+            if let Some(held) = self.ending.get(&holder) {
+                let patience = if held.pipe == request.pipe { Patience::Handover } else { Patience::None };
+                self.actions.push_back(Action::End(holder, patience));
+                return self.wait(key, entry, request, fifo);
+            }
+            let by = self.streams.get(&holder).filter(|by| *by != key && self.confirmed.as_ref() != Some(*by));
+            if let Some(by) = by.cloned() {
+                // Events of two entries are looked at in any order: the holder may have gone before this one came.
+                self.actions.push_back(Action::LookAt(by.clone()));
+                self.doubted.insert(by);
+                return self.wait(key, entry, request, fifo);
+            }
+            let by = self.streams.get(&holder).map_or_else(|| "another log".to_owned(), EntryKey::path);
+            let text = format!("{}: {what} of {by}", key.node(node));
+            return self.refuse(key, entry, Refusal::new(Code::InUse, text));
         }
         self.shares.add(key.owner);
         self.open(key, entry, request);
+    }
+
+    fn wait(&mut self, key: &EntryKey, entry: &Entry, request: Request, fifo: Option<FifoId>) {
+        self.shares.add(key.owner);
+        self.logs.insert(key.clone(), Log::new(entry, Stage::Waiting(request, fifo)));
+        self.waiting.insert(key.clone());
     }
 
     /// Who has what this request needs, by which node it asks for it, and what that is.

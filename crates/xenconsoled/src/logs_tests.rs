@@ -27,17 +27,31 @@ const FIFO: FifoId = FifoId { dev: 1, ino: 1 };
 struct World {
     logs: Logs,
     now: u64,
+    /// What was last seen of each entry.
+    store: BTreeMap<EntryKey, (Entry, Option<FifoId>)>,
 }
 
 impl World {
     fn new() -> World {
-        World { logs: Logs::new(rules()), now: 0 }
+        World { logs: Logs::new(rules()), now: 0, store: BTreeMap::new() }
     }
 
     fn see_fifo(&mut self, key: &EntryKey, entry: &Entry, fifo: Option<FifoId>) -> Vec<Action> {
+        let mut actions = self.see_only(key, entry, fifo);
+        // What is asked to be looked at again is as it was.
+        while let Some(at) = actions.iter().position(|action| matches!(action, Action::LookAt(_))) {
+            let Action::LookAt(key) = actions.remove(at) else { unreachable!() };
+            let (mut entry, fifo) = self.store[&key].clone();
+            entry.nodes[NODES.len() - 1] = Some(b"ready".to_vec());
+            actions.extend(self.see_only(&key, &entry, fifo));
+        }
+        actions
+    }
+
+    fn see_only(&mut self, key: &EntryKey, entry: &Entry, fifo: Option<FifoId>) -> Vec<Action> {
         self.now += 1;
-        let seen = Seen { entry: entry.clone(), fifo, began: self.now };
-        self.logs.seen(key, seen);
+        self.store.insert(key.clone(), (entry.clone(), fifo));
+        self.logs.seen(key, Seen { entry: entry.clone(), fifo, began: self.now });
         self.actions()
     }
 
@@ -341,7 +355,8 @@ fn two_that_wait_for_one_file_get_it_one_after_the_other() {
     world.logs.ended(old);
     let actions = world.actions();
     assert!(matches!(&actions[0], Action::Open(_, key, _) if key.owner == Owner::Domain(DomId::new(6).unwrap())));
-    assert_eq!(code(&actions[1..]), Code::InUse);
+    assert_eq!(actions[1..], [Action::LookAt(key(6, "b"))]);
+    assert_eq!(code(&world.see(&key(6, "b"), &entry(&[]))), Code::InUse, "for the other");
 }
 
 #[test]
@@ -352,4 +367,18 @@ fn the_same_pipe_into_another_file_never_has_two_readers() {
     assert!(actions.iter().all(|action| *action == Action::End(old, Patience::Handover)), "{actions:?}");
     world.logs.ended(old);
     assert!(matches!(&world.actions()[..], [Action::Open(..)]));
+}
+
+/// A domain was destroyed and another created with the same file while the daemon was busy: the new entry was looked at before
+/// the old one's removal, and was refused.
+#[test]
+fn a_file_whose_holder_is_gone_and_only_not_seen_to_be_is_not_refused() {
+    let mut world = World::new();
+    let old = world.serve(&key(5, "a"), &entry(&[]));
+    let rival = entry(&[("pipe", "/run/xen/q")]);
+    assert_eq!(world.see_only(&key(6, "b"), &rival, Some(FIFO)), [Action::LookAt(key(5, "a"))]);
+    let actions = world.see(&key(5, "a"), &Entry::default());
+    assert_eq!(actions, [Action::End(old, Patience::Drain), Action::End(old, Patience::None)]);
+    world.logs.ended(old);
+    assert!(matches!(&world.actions()[..], [Action::Open(_, of, _)] if *of == key(6, "b")));
 }

@@ -70,8 +70,10 @@ fn ten_thousand_logs_of_one_domain_are_refused_one_by_one() {
     let mut new_end = new.open();
     new_end.write_all(b"and a new one is served\n").unwrap();
     new.holds("and a new one is served\n");
-    // Asking for all of them all the time would keep the store from anything else.
-    logs.last().unwrap().answer();
+    // Asking for all of them all the time would keep the store from anything else. They are taken by name, so these are milestones.
+    let mut by_name: Vec<&Log> = logs.iter().collect();
+    by_name.sort_unstable_by_key(|log| &log.path);
+    by_name.iter().step_by(250).for_each(|log| drop(log.answer()));
     let states = until("all answers", || crowd.read(&logs, "state").into_iter().collect::<Option<Vec<_>>>());
     let errors = crowd.read(&logs, "error");
     let mut served = Vec::new();
