@@ -190,7 +190,8 @@ impl Error {
 /// Part of a chunk may be in the log when an append fails. The text is that of `source`.
 #[derive(Debug)]
 pub struct AppendError {
-    /// How many bytes, from the start of the chunk, are in the log (and gone from the pipe). A retry goes on from there.
+    /// How many bytes, from the start of the chunk, are in the log (and gone from the pipe). A retry goes on from
+    /// there.
     pub written: usize,
     /// Why not more.
     pub source: Error,

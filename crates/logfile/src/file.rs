@@ -73,8 +73,8 @@ impl LogFile {
         Self::begin(dir, name, bounds, listings.numbers(dir, name)?)
     }
 
-    /// Changes the bounds of the log, at once: the file is rotated when it is larger than the new limit, and copies that
-    /// are now too many are removed.
+    /// Changes the bounds of the log, at once: the file is rotated when it is larger than the new limit, and copies
+    /// that are now too many are removed.
     ///
     /// # Errors
     /// [`Error::BadBounds`], [`Error::NameTooLong`], [`Error::InTheWay`]: the bounds stay as they were. With any other
@@ -183,8 +183,8 @@ impl LogFile {
         Ok(())
     }
 
-    /// Rotates: carries out the plan, step by step. See [`rotation`] for what happens if one fails. When another file has
-    /// the name, or none, there is nothing to rotate: the log goes on in that one, or in a new one.
+    /// Rotates: carries out the plan, step by step. See [`rotation`] for what happens if one fails. When another file
+    /// has the name, or none, there is nothing to rotate: the log goes on in that one, or in a new one.
     pub(crate) fn shift(&mut self) -> Result<(), Error> {
         if !self.is_named()? {
             self.live = None;
@@ -238,8 +238,8 @@ impl LogFile {
         Ok(())
     }
 
-    /// Opens what is there, or makes a new file, and finds out how far the log has come. `listed` are the numbers of all
-    /// copies.
+    /// Opens what is there, or makes a new file, and finds out how far the log has come. `listed` are the numbers of
+    /// all copies.
     fn begin(dir: &Dir, name: &OsStr, bounds: Bounds, listed: &[u32]) -> Result<Self, Error> {
         let mut log = Self { dir: dir.clone(), name: name.into(), bounds, live: None, offset: 0 };
         let slots = log.admit(bounds)?;

@@ -41,8 +41,8 @@ pub enum Next {
     Missed(Option<u64>),
 }
 
-/// Reads a log while it is written, rotated, truncated or removed. It needs no more than permission to read, and changes
-/// nothing. It never follows a symbolic link and never waits: whoever wants more asks again later.
+/// Reads a log while it is written, rotated, truncated or removed. It needs no more than permission to read, and
+/// changes nothing. It never follows a symbolic link and never waits: whoever wants more asks again later.
 ///
 /// It goes by the logical offsets that the writer keeps with the files, so each byte is delivered once, in order, or
 /// counted as missed. Where the file system cannot keep them (no extended attributes), it goes by device and inode: it
@@ -125,8 +125,8 @@ impl Follower {
         }
     }
 
-    /// A descriptor to wait on: it becomes readable when there may be something new. Read until [`Next::UpToDate`] after
-    /// the first call and after each wait. It wakes for other files of the directory too, when they are made.
+    /// A descriptor to wait on: it becomes readable when there may be something new. Read until [`Next::UpToDate`]
+    /// after the first call and after each wait. It wakes for other files of the directory too, when they are made.
     ///
     /// # Errors
     /// [`Error::Io`] when the system has no inotify(7) instances or watches left, or no /proc. Then ask now and then.

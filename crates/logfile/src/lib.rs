@@ -2,8 +2,8 @@
 //!
 //! A log is `file`, and what was rotated away: `file.1` (newest) … `file.N`. [`LogFile`] writes it and promises:
 //!
-//! * At no instant is a file larger than the limit, or all of them together larger than limit × (N + 1). Only what others
-//!   put there may be, until the next rotation.
+//! * At no instant is a file larger than the limit, or all of them together larger than limit × (N + 1). Only what
+//!   others put there may be, until the next rotation.
 //! * A line is not split between two files, unless its head is already written or it is longer than the limit.
 //! * Interrupted between any two system calls, nothing is lost that retention would have kept, and there is nothing to
 //!   repair: the next writer goes on from what it finds.
@@ -11,8 +11,8 @@
 //! * Nothing but a regular file with one name, owned by the user of this process, is ever written; no symbolic link is
 //!   followed, wherever and whenever it is put. [`Root`] promises the same for the directories on the way.
 //!
-//! [`Follower`] reads a log across rotations. It goes by logical offsets, the number of bytes ever written before a byte,
-//! and delivers each byte once, in order, or says how many are missing.
+//! [`Follower`] reads a log across rotations. It goes by logical offsets, the number of bytes ever written before a
+//! byte, and delivers each byte once, in order, or says how many are missing.
 //!
 //! ```
 //! use logfile::{Bounds, Follower, LogFile, Next, Root, Start};

@@ -5,8 +5,8 @@
 //!
 //! Each file has the extended attribute `user.xenlog.base`. Its value is the logical offset of the first byte of the
 //! file, in decimal. When a file was shortened from outside, what is left keeps its place at the beginning of the file
-//! and the log goes on behind it: then the value is `<base> <from>`, where only the bytes at logical offsets of at least
-//! `from` are as numbered, and those before are leftovers.
+//! and the log goes on behind it: then the value is `<base> <from>`, where only the bytes at logical offsets of at
+//! least `from` are as numbered, and those before are leftovers.
 //!
 //! A file system without extended attributes costs the readers this knowledge, and nothing else.
 
@@ -20,8 +20,8 @@ const NAME: &str = "user.xenlog.base";
 /// Room for two numbers of 64 bits and a blank.
 const LONGEST: usize = 41;
 
-/// No log ever gets there, at a gigabyte a second for 290 years. A mark that says so was not written here, and believing
-/// it would make offsets overflow.
+/// No log ever gets there, at a gigabyte a second for 290 years. A mark that says so was not written here, and
+/// believing it would make offsets overflow.
 const FARTHEST: u64 = i64::MAX as u64;
 
 /// What the attribute says.
@@ -39,8 +39,8 @@ impl Mark {
         Self { base, from: base }
     }
 
-    /// The logical offset behind the last byte of a file of this size. A file that was shortened more than once may have
-    /// lost its numbered bytes again; the log had come to `from` all the same.
+    /// The logical offset behind the last byte of a file of this size. A file that was shortened more than once may
+    /// have lost its numbered bytes again; the log had come to `from` all the same.
     pub(crate) fn end(self, size: u64) -> u64 {
         (self.base + size).max(self.from)
     }

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use crate::dir::{Dir, Held};
 use crate::error::Error;
 
-/// openat2(2) gives up with EAGAIN when a directory on the way is being renamed. That often in a row means that somebody
-/// renames on purpose.
+/// openat2(2) gives up with EAGAIN when a directory on the way is being renamed. That often in a row means that
+/// somebody renames on purpose.
 const RENAMED_ON_THE_WAY: u32 = 64;
 
 /// A trusted directory, opened once: XEN_LOG_DIR or XEN_RUN_DIR. Symbolic links in its own path are followed

@@ -135,8 +135,8 @@ fn a_gap_that_an_outsider_made_is_counted() {
     assert_eq!(drain(&mut follower), [Got::Missed(Some(10)), text("eeee\nffff\ngggg\n")]);
 }
 
-/// Nobody had the log open when it was shortened, so nobody counted what was lost: the numbers go on from what was left,
-/// and are used twice.
+/// Nobody had the log open when it was shortened, so nobody counted what was lost: the numbers go on from what was
+/// left, and are used twice.
 #[test]
 fn a_loss_that_nobody_counted_is_told_without_a_number() {
     for more_in_the_same_file in [true, false] {

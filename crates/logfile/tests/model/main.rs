@@ -1,8 +1,8 @@
 //! Random use and abuse of a log, compared with a plain model of it after every step: what is in every file, and what
 //! followers deliver.
 //!
-//! A failure prints its seed. `LOGFILE_MODEL_SEED=<seed>` replays that one; `LOGFILE_MODEL_SEEDS=<count>` tries so many,
-//! `LOGFILE_MODEL_STEPS=<count>` makes each so many steps long.
+//! A failure prints its seed. `LOGFILE_MODEL_SEED=<seed>` replays that one; `LOGFILE_MODEL_SEEDS=<count>` tries so
+//! many, `LOGFILE_MODEL_STEPS=<count>` makes each so many steps long.
 
 mod reader;
 mod reference;
