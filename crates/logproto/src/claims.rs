@@ -1,23 +1,22 @@
 //! Which log has which file: no two live logs share one, nor a name that one of them needs when it rotates.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::BTreeMap;
 
 use crate::LogPath;
 
 /// The files of all live logs, each with its number of copies and who has it.
 #[derive(Clone, Debug)]
 pub struct Claims<K> {
-    files: HashMap<LogPath, (u32, K)>,
+    files: BTreeMap<LogPath, (u32, K)>,
 }
 
 impl<K> Default for Claims<K> {
     fn default() -> Claims<K> {
-        Claims { files: HashMap::new() }
+        Claims { files: BTreeMap::new() }
     }
 }
 
-impl<K: Clone + Eq + Hash> Claims<K> {
+impl<K: Clone + Eq> Claims<K> {
     /// Who stands in the way of a log with this file and so many copies: the holder and its file. Looks at most at
     /// `copies` + 2 names, however many claims there are.
     pub fn conflict<'a>(&'a self, file: &LogPath, copies: u32) -> Option<(&'a K, &'a LogPath)> {

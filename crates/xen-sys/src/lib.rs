@@ -1,3 +1,4 @@
 //! System calls that need `unsafe`: everything else in the workspace forbids it, but for the C boundary of `libxenlog`.
 
 pub mod daemon;
+pub mod memory;

@@ -19,6 +19,10 @@ use crate::writer::{Command, Report, Writer};
 /// How long a stop may take: pipes are emptied that long, and the goodbye waits that long for the store.
 const STOP: Duration = Duration::from_secs(5);
 
+/// So long after the last finding the store counts as settled. For thousands of entries there were thousands of events and replies
+/// in memory for a moment: giving that back leaves three quarters of it.
+const SETTLED: Duration = Duration::from_secs(1);
+
 const STORE: u64 = 0;
 const REPORTS: u64 = 1;
 const LEAVE: u64 = 2;
@@ -56,6 +60,8 @@ pub struct Daemon {
     reopen: UnixStream,
     /// Whether the loss of the store has been reported.
     is_lost: bool,
+    /// When memory that was needed for a moment is given back.
+    give_back: Option<Instant>,
 }
 
 impl Daemon {
@@ -74,7 +80,7 @@ impl Daemon {
         add(&reopen, REOPEN)?;
         let store = Store::new(xenstore::Address::candidates())?;
         let logs = Logs::new(settings.rules);
-        Ok(Daemon { epoll, store, waiting_for: None, logs, writer, leave, reopen, is_lost: false })
+        Ok(Daemon { epoll, store, waiting_for: None, logs, writer, leave, reopen, is_lost: false, give_back: None })
     }
 
     /// Serves until it is told to leave.
@@ -84,7 +90,8 @@ impl Daemon {
             let now = Instant::now();
             self.work(now);
             self.wait_for_store()?;
-            let timeout = self.store.deadline().map(|at| at.saturating_duration_since(Instant::now()));
+            let next = [self.store.deadline(), self.give_back].into_iter().flatten().min();
+            let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
             let timeout: Option<Timespec> = timeout.and_then(|wait| wait.try_into().ok());
             events.clear();
             match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
@@ -115,6 +122,7 @@ impl Daemon {
             let mut idle = true;
             while let Some(finding) = self.store.finding() {
                 idle = false;
+                self.give_back = Some(now + SETTLED);
                 self.found(finding);
             }
             while let Some(report) = self.writer.report() {
@@ -126,8 +134,12 @@ impl Daemon {
                 self.act(action);
             }
             if idle {
-                return;
+                break;
             }
+        }
+        if self.give_back.is_some_and(|at| at <= now) {
+            self.give_back = None;
+            xen_sys::memory::give_back();
         }
     }
 

@@ -3,7 +3,7 @@
 //! Level-triggered: [`Logs::seen`] is told how an entry stands now, as often as anybody likes, and answers with what has to be
 //! done to get from what runs to what is asked for; nothing when they agree.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use logproto::{Claims, Code, Entry, EntryKey, Owner, PipePath, Refusal, Request, Rules, State};
 
@@ -125,15 +125,15 @@ pub struct Logs {
     doubted: BTreeSet<EntryKey>,
     /// The one of these that was just seen: it is there.
     confirmed: Option<EntryKey>,
-    streams: HashMap<StreamId, EntryKey>,
+    streams: BTreeMap<StreamId, EntryKey>,
     shares: Shares,
     claims: Claims<StreamId>,
     /// Who reads the pipe of a name: of two readers each would get a part of what comes.
-    pipes: HashMap<PipePath, StreamId>,
+    pipes: BTreeMap<PipePath, StreamId>,
     /// Which FIFO a stream reads, once that is known.
-    fifos: HashMap<StreamId, FifoId>,
+    fifos: BTreeMap<StreamId, FifoId>,
     /// Streams that read on after their entry went: their files are still taken.
-    ending: HashMap<StreamId, Request>,
+    ending: BTreeMap<StreamId, Request>,
     next: u64,
     actions: VecDeque<Action>,
 }
@@ -147,12 +147,12 @@ impl Logs {
             waiting: BTreeSet::new(),
             doubted: BTreeSet::new(),
             confirmed: None,
-            streams: HashMap::new(),
+            streams: BTreeMap::new(),
             shares: Shares::default(),
             claims: Claims::default(),
-            pipes: HashMap::new(),
-            fifos: HashMap::new(),
-            ending: HashMap::new(),
+            pipes: BTreeMap::new(),
+            fifos: BTreeMap::new(),
+            ending: BTreeMap::new(),
             next: 0,
             actions: VecDeque::new(),
         }

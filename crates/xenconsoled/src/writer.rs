@@ -1,7 +1,7 @@
 //! The writer: one thread that moves bytes from the pipes of all its logs into their files. It is the only one that touches
 //! log files, so when a disk stands still, only this thread does.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -92,7 +92,7 @@ impl Writer {
             reported: Arc::clone(&reported),
             places,
             root: None,
-            streams: HashMap::new(),
+            streams: BTreeMap::new(),
             parked: HashSet::new(),
             ending: VecDeque::new(),
             stuck: Vec::new(),
@@ -152,8 +152,8 @@ struct Thread {
     reported: Arc<OwnedFd>,
     places: Places,
     root: Option<Root>,
-    /// Boxed: half of a large table's places are empty.
-    streams: HashMap<StreamId, Box<Stream>>,
+    /// Boxed: a third of a tree's places is empty.
+    streams: BTreeMap<StreamId, Box<Stream>>,
     /// Streams that nobody has open for writing. EPOLLHUP would be told for ever, so they wait edge-triggered.
     parked: HashSet<StreamId>,
     /// Streams whose entries are gone, and until when they read on; the earliest first.

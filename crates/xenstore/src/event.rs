@@ -4,7 +4,7 @@ use crate::{path, wire};
 
 /// A watch fired: something at `path` changed, or may have. It says "look again", never what happened: stores merge
 /// events and send spurious ones, one of them right after the watch is set.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Event {
     /// The node that changed: the watched one or one below it; or the special node (`@releaseDomain`).
     pub path: String,

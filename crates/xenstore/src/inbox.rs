@@ -1,6 +1,6 @@
 //! What has come in and was not taken yet.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::Event;
@@ -12,7 +12,8 @@ use crate::Event;
 #[derive(Debug)]
 pub(crate) struct Inbox<T> {
     queue: BTreeMap<u64, Item<T>>,
-    events: HashMap<Arc<Event>, u64>,
+    /// A tree, as the queue is one: it gives back what a storm of events has taken.
+    events: BTreeMap<Arc<Event>, u64>,
     next: u64,
 }
 
@@ -24,7 +25,7 @@ enum Item<T> {
 
 impl<T> Inbox<T> {
     pub(crate) fn new() -> Self {
-        Inbox { queue: BTreeMap::new(), events: HashMap::new(), next: 0 }
+        Inbox { queue: BTreeMap::new(), events: BTreeMap::new(), next: 0 }
     }
 
     pub(crate) fn push_event(&mut self, event: Event) {

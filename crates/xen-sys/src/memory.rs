@@ -1,0 +1,11 @@
+//! Memory that was used once and is not any more.
+
+/// Gives memory back to the system that the C library holds ready: all pages that nothing lives in, not only those at the end
+/// (malloc_trim(3)). Takes about a millisecond for each 10 MiB held.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim takes its own locks and touches only memory that is not allocated.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
