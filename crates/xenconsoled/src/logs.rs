@@ -30,7 +30,7 @@ pub struct Seen {
     pub entry: Entry,
     /// The FIFO that its `pipe` names now, if it names one.
     pub fifo: Option<FifoId>,
-    /// When the look began, in the count that [`Logs::told`] uses too: what was told after that cannot be in it.
+    /// When the nodes were read, in the count that [`Logs::told`] uses too: what was told after that cannot be in them.
     pub began: u64,
 }
 
@@ -217,7 +217,7 @@ impl Logs {
             return;
         };
         log.unseen = false;
-        // An answer that was written after the look began cannot be in what it saw.
+        // An answer that was written after the nodes were read cannot be among them.
         let answered = seen.entry.is_answered() || matches!(log.told, Told::At(at) if at > seen.began);
         let unchanged = log.asked.is_by(&seen.entry);
         match (&log.stage, request) {

@@ -40,16 +40,16 @@ pub enum Finding {
         key: EntryKey,
         /// Its nodes.
         entry: Entry,
-        /// The count at which the look began.
+        /// The count at which its nodes were read.
         began: u64,
     },
-    /// The answer stands in the store since this count.
+    /// The answer stands in the store.
     Told {
         /// Whose answer.
         key: EntryKey,
         /// The entry that was answered.
         entry: Entry,
-        /// The count.
+        /// The count at which it was written.
         at: u64,
     },
 }
@@ -73,7 +73,9 @@ pub struct Store {
     look_again: Option<Instant>,
     tell: Option<Tell>,
     answers: Answers,
-    /// Orders looks and answers: see [`Finding::Seen`].
+    /// Orders looks and answers by when the store was sent their reads and commits, since it does what it is sent in that order.
+    /// When replies and events arrive says less: xenstored leaves an event out while the same one waits to be sent, so that an
+    /// event which is received before the reply to a commit may stand for a change after it.
     count: u64,
     findings: VecDeque<Finding>,
 }

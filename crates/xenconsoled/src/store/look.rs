@@ -34,9 +34,8 @@ pub(super) enum Step {
 impl Store {
     pub(super) fn start_look(&mut self) {
         let keys = self.dirty.take_entries(BATCH);
-        self.count += 1;
         let entries = vec![Entry::default(); keys.len()];
-        self.look = Some(Look { keys, entries, missing: 0, began: self.count, tx: TxId::NONE, failed: false });
+        self.look = Some(Look { keys, entries, missing: 0, began: 0, tx: TxId::NONE, failed: false });
         self.submit(TxId::NONE, Request::TransactionStart, Purpose::Look(Step::Started));
     }
 
@@ -64,6 +63,8 @@ impl Store {
 
     fn read_nodes(&mut self, tx: TxId) {
         let Some(look) = &mut self.look else { return };
+        self.count += 1;
+        look.began = self.count;
         look.tx = tx;
         look.missing = look.keys.len() * NODES.len();
         for (entry, key) in look.keys.clone().iter().enumerate() {

@@ -18,6 +18,8 @@ pub(super) struct Tell {
     stands: Vec<bool>,
     missing: usize,
     tx: TxId,
+    /// The count at which it was committed.
+    at: u64,
     failed: bool,
 }
 
@@ -39,7 +41,7 @@ impl Store {
             return;
         }
         let stands = vec![true; batch.len()];
-        self.tell = Some(Tell { batch, stands, missing: 0, tx: TxId::NONE, failed: false });
+        self.tell = Some(Tell { batch, stands, missing: 0, tx: TxId::NONE, at: 0, failed: false });
         self.submit(TxId::NONE, Request::TransactionStart, Purpose::Tell(Step::Started));
     }
 
@@ -87,6 +89,8 @@ impl Store {
 
     fn write_answers(&mut self) {
         let Some(tell) = &mut self.tell else { return };
+        self.count += 1;
+        tell.at = self.count;
         let tx = tell.tx;
         let mut writes = Vec::new();
         for ((key, answer), stands) in tell.batch.iter().zip(&tell.stands) {
@@ -118,8 +122,7 @@ impl Store {
             self.answers.put_back(tell.batch, now);
             return;
         }
-        self.count += 1;
-        let at = self.count;
+        let at = tell.at;
         let told = tell.batch.into_iter().zip(tell.stands).filter(|(_, stands)| *stands);
         self.findings.extend(told.map(|((key, answer), _)| Finding::Told { key, entry: answer.entry, at }));
     }
