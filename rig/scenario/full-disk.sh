@@ -21,3 +21,4 @@ ls -l $logs
 check "no byte is missing" no grep -q wrong "$OUT/rounds"
 check "the log ends with QEMU's last word" grep -q '^end .*: terminating on signal 1 ' "$OUT/rounds"
 check "of the earlier log no more is left than copies" is "$(ls $logs | grep -c qemu-dm-again)" $((copies + 1))
+check "the daemon ends when told to" stop_daemon
