@@ -1,4 +1,7 @@
 //! System calls that need `unsafe`: everything else in the workspace forbids it, but for the C boundary of `libxenlog`.
 
 pub mod daemon;
+pub mod listen;
 pub mod memory;
+pub mod signals;
+pub mod spawn;
