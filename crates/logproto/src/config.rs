@@ -85,11 +85,18 @@ pub struct Daemon {
     /// How long a log whose entry is gone is still read, in seconds, while somebody holds its pipe open; 10.
     #[serde(rename = "drain-seconds", deserialize_with = "seconds")]
     pub drain: Duration,
+    /// Bytes a second that one log may have in the long run; 0: no bound; 64 MiB. What is more is dropped and counted, or, with
+    /// policy `block`, waits.
+    #[serde(deserialize_with = "bytes")]
+    pub rate: u64,
+    /// Bytes that one log may have at once after a silence; 256 MiB.
+    #[serde(deserialize_with = "bytes")]
+    pub burst: u64,
 }
 
 impl Default for Daemon {
     fn default() -> Daemon {
-        Daemon { drain: Duration::from_secs(10) }
+        Daemon { drain: Duration::from_secs(10), rate: 64 << 20, burst: 256 << 20 }
     }
 }
 
@@ -211,6 +218,8 @@ mod tests {
             logs = 5
             [daemon]
             drain-seconds = 1
+            rate = "1M"
+            burst = 0
             [qemu]
             path = "/opt/qemu"
             limit = 65536
@@ -224,7 +233,7 @@ mod tests {
         let (min_limit, max_limit, max_copies) = (1024, 1 << 30, 9);
         let bounds = Bounds { min_limit, max_limit, max_copies, logs_per_domain: 3, logs_of_host: 4, logs: 5 };
         assert_eq!(config.bounds, bounds);
-        assert_eq!(config.daemon.drain, Duration::from_secs(1));
+        assert_eq!(config.daemon, Daemon { drain: Duration::from_secs(1), rate: 1 << 20, burst: 0 });
         let (path, wait) = (Some("/opt/qemu".into()), Duration::from_secs(2));
         assert_eq!(config.qemu, Qemu { path, limit: Some(65536), copies: Some(9), wait });
     }

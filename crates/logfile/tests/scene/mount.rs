@@ -37,6 +37,8 @@ pub fn on(mount: &str, test: &str, body: impl FnOnce(PathBuf)) {
     let text = format!("{}{}", String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
     if child.status.success() {
         assert!(text.contains("1 passed"), "no test is named {test}:\n{text}");
+        // What a test has to report, it reports there.
+        print!("{text}");
     } else if text.contains("running 1 test") {
         panic!("on {mount}:\n{text}");
     } else {
