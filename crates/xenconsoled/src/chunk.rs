@@ -6,11 +6,14 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice};
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, ioctl_fionread, read};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice, tee};
 
-/// Room for so many bytes is asked for: large moves are what makes it cheap, and one log's turn is no longer than that.
-const ROOM: usize = 256 << 10;
+use crate::crash;
+
+/// Bytes of room that are asked for: large moves are what makes it cheap, and one log's turn is no longer than that.
+pub const ROOM: usize = 256 << 10;
 
 /// What was taken from one log's pipe and is not in its file yet.
 #[derive(Debug)]
@@ -31,16 +34,18 @@ impl Chunk {
         Ok(Chunk { reader, writer, room, len: 0 })
     }
 
-    /// Takes what `pipe` holds, as far as there is room. 0 when it is empty and nobody has it open for writing, `EAGAIN` when
+    /// Takes what `pipe` holds, up to `most` bytes and as far as there is room. 0 when it is empty and nobody has it open for writing, `EAGAIN` when
     /// it is only empty.
-    pub fn fill(&mut self, pipe: BorrowedFd<'_>) -> Result<usize, Errno> {
+    pub fn fill(&mut self, pipe: BorrowedFd<'_>, most: usize) -> Result<usize, Errno> {
+        let most = most.min(self.room);
         let moved = loop {
-            match splice(pipe, None, &self.writer, None, self.room, SpliceFlags::NONBLOCK | SpliceFlags::MOVE) {
+            match splice(pipe, None, &self.writer, None, most, SpliceFlags::NONBLOCK | SpliceFlags::MOVE) {
                 Err(Errno::INTR) => {}
                 moved => break moved?,
             }
         };
         self.len += moved;
+        crash::point();
         Ok(moved)
     }
 
@@ -59,14 +64,54 @@ impl Chunk {
         self.len = self.len.saturating_sub(bytes);
     }
 
-    /// Reads everything out, to the end of `out`.
-    pub fn read_all(&mut self, out: &mut Vec<u8>) -> Result<(), Errno> {
-        out.reserve(self.len);
-        while self.len > 0 {
-            let read = rustix::io::read(&self.reader, rustix::buffer::spare_capacity(out))?;
-            self.len = self.len.saturating_sub(read);
+    /// Looks at everything that is in it, and leaves it there. `scratch` is an empty pipe like this one.
+    pub fn peek(&self, scratch: &mut Chunk, out: &mut Vec<u8>) -> Result<(), Errno> {
+        out.clear();
+        scratch.len += tee(&self.reader, &scratch.writer, self.len, SpliceFlags::NONBLOCK)?;
+        out.reserve(scratch.len);
+        while scratch.len > 0 {
+            scratch.len -= read(&scratch.reader, spare_capacity(out))?.min(scratch.len);
         }
         Ok(())
+    }
+
+    /// Throws everything away that is in it.
+    pub fn discard(&mut self) {
+        let mut bytes = [0; 4096];
+        while self.len > 0 {
+            match read(&self.reader, &mut bytes) {
+                Ok(read) => self.len = self.len.saturating_sub(read),
+                Err(Errno::INTR) => {}
+                // It holds less than was thought.
+                Err(_) => self.len = 0,
+            }
+            crash::point();
+        }
+    }
+
+    /// Throws everything away that is in it, into `/dev/null`: the pages move there without being looked at.
+    pub fn discard_into(&mut self, null: BorrowedFd<'_>) {
+        while self.len > 0 {
+            match splice(&self.reader, None, null, None, self.len, SpliceFlags::NONBLOCK) {
+                Ok(gone) if gone > 0 => self.len = self.len.saturating_sub(gone),
+                Err(Errno::INTR) => {}
+                // It holds less than was thought: nothing else can befall a pipe and /dev/null.
+                _ => self.len = 0,
+            }
+            crash::point();
+        }
+    }
+
+    /// Both ends, to be kept by somebody else too: the one to read from first.
+    pub fn ends(&self) -> [BorrowedFd<'_>; 2] {
+        [self.reader.as_fd(), self.writer.as_fd()]
+    }
+
+    /// A pipe that somebody else kept, with whatever is in it.
+    pub fn from_ends(reader: OwnedFd, writer: OwnedFd) -> Result<Chunk, Errno> {
+        let room = fcntl_getpipe_size(&writer)?;
+        let len = usize::try_from(ioctl_fionread(&reader)?).unwrap_or(usize::MAX);
+        Ok(Chunk { reader, writer, room, len })
     }
 }
 
@@ -78,14 +123,22 @@ mod tests {
     fn bytes_pass_in_order_and_an_empty_pipe_is_told_from_an_ended_one() {
         let (reader, writer) = pipe_with(PipeFlags::NONBLOCK).unwrap();
         let mut chunk = Chunk::new().unwrap();
-        assert_eq!(chunk.fill(reader.as_fd()), Err(Errno::AGAIN));
+        assert_eq!(chunk.fill(reader.as_fd(), ROOM), Err(Errno::AGAIN));
         rustix::io::write(&writer, b"one ").unwrap();
-        assert_eq!(chunk.fill(reader.as_fd()), Ok(4));
+        assert_eq!(chunk.fill(reader.as_fd(), ROOM), Ok(4));
         rustix::io::write(&writer, b"two").unwrap();
         drop(writer);
-        assert_eq!((chunk.fill(reader.as_fd()), chunk.fill(reader.as_fd())), (Ok(3), Ok(0)));
-        let mut out = Vec::new();
-        chunk.read_all(&mut out).unwrap();
-        assert_eq!((&out[..], chunk.len()), (&b"one two"[..], 0));
+        assert_eq!((chunk.fill(reader.as_fd(), ROOM), chunk.fill(reader.as_fd(), ROOM)), (Ok(3), Ok(0)));
+        let (mut scratch, mut out) = (Chunk::new().unwrap(), Vec::new());
+        for _ in 0..2 {
+            chunk.peek(&mut scratch, &mut out).unwrap();
+            assert_eq!((&out[..], chunk.len(), scratch.len()), (&b"one two"[..], 7, 0));
+        }
+        let [reader, writer] = chunk.ends().map(|end| end.try_clone_to_owned().unwrap());
+        drop(chunk);
+        let mut kept = Chunk::from_ends(reader, writer).unwrap();
+        assert_eq!(kept.len(), 7);
+        kept.discard();
+        assert_eq!((kept.len(), ioctl_fionread(&kept.reader)), (0, Ok(0)));
     }
 }

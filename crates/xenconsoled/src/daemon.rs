@@ -1,32 +1,46 @@
 //! The main loop: the store, the writer's reports and signals. It never touches a log file and never waits for one.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use logproto::{Change, EntryKey, Owner};
+use logproto::{Change, Code, EntryKey, Owner, Refusal, Request};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::logs::{Action, Logs, Seen};
+use crate::kept::{self, Kept, Legacy, Resumed, Safe};
+use crate::logs::{Action, Logs, Seen, StreamId};
+use crate::notify::Notify;
 use crate::pipe;
+use crate::relief::{self, Relief};
+use crate::roll::Line;
 use crate::settings::Settings;
+use crate::stale::Stale;
+use crate::status::{self, Status};
 use crate::store::{Finding, Store};
-use crate::writer::{Command, Report, Writer};
+use crate::writer::{Command, Report};
+use crate::writers::{WriterId, Writers};
 
 /// How long a stop may take: pipes are emptied that long, and the goodbye waits that long for the store.
 const STOP: Duration = Duration::from_secs(5);
 
+/// How soon a pipe is tried to be made again.
+const OWED: Duration = Duration::from_millis(100);
+/// How soon the keeper is tried again that did not take what it was told.
+const KEEPER_FULL: Duration = Duration::from_millis(5);
 /// So long after the last finding the store counts as settled. For thousands of entries there were thousands of events and replies
 /// in memory for a moment: giving that back leaves three quarters of it.
 const SETTLED: Duration = Duration::from_secs(1);
 
 const STORE: u64 = 0;
-const REPORTS: u64 = 1;
+const WRITERS: u64 = 1;
 const LEAVE: u64 = 2;
 const REOPEN: u64 = 3;
+const STATUS: u64 = 4;
 
 /// Why the daemon ended without being told to.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +48,22 @@ pub enum DaemonError {
     /// The store's addresses or the watch make no sense.
     #[error("{0}")]
     Store(#[from] xenstore::Error),
+    /// Another daemon has the run directory, or it cannot be used.
+    #[error("{run}/xenlog.lock: {}", lock_text(.why))]
+    Lock {
+        /// The run directory.
+        run: String,
+        /// The system's answer.
+        why: std::io::Error,
+    },
+    /// What is to outlive the daemon cannot be kept in the run directory.
+    #[error("{run}: cannot keep account there: {why}")]
+    Keep {
+        /// The run directory.
+        run: String,
+        /// The system's answer.
+        why: std::io::Error,
+    },
     /// The system refuses what no daemon can do without.
     #[error("cannot {what}: {why}")]
     System {
@@ -42,6 +72,13 @@ pub enum DaemonError {
         /// Its answer.
         why: std::io::Error,
     },
+}
+
+fn lock_text(why: &std::io::Error) -> String {
+    match why.kind() {
+        std::io::ErrorKind::WouldBlock => "another daemon serves this run directory".to_owned(),
+        _ => why.to_string(),
+    }
 }
 
 fn system<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> DaemonError {
@@ -55,43 +92,116 @@ pub struct Daemon {
     /// Which of the store's connections the event loop waits for, and whether to write.
     waiting_for: Option<(u64, bool)>,
     logs: Logs,
-    writer: Writer,
+    writers: Writers,
+    relief: Relief,
+    kept: Kept,
+    status: Status,
+    stale: Stale,
+    /// Logs that are being opened: with which account, whose and for what.
+    opening: HashMap<StreamId, (u32, EntryKey, Request)>,
     leave: UnixStream,
     reopen: UnixStream,
+    /// Writers that want a hand; none: the relief.
+    owed: Vec<Option<WriterId>>,
     /// Whether the loss of the store has been reported.
     is_lost: bool,
+    /// Held as long as the daemon serves this run directory.
+    _lock: OwnedFd,
     /// When memory that was needed for a moment is given back.
     give_back: Option<Instant>,
 }
 
 impl Daemon {
-    /// Makes ready to serve.
-    pub fn new(settings: Settings) -> Result<Daemon, DaemonError> {
+    /// Makes ready to serve, with what the keeper has kept for it.
+    pub fn new(
+        settings: Settings,
+        notify: Option<Notify>,
+        received: Vec<(String, OwnedFd)>,
+    ) -> Result<Daemon, DaemonError> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("create an event loop"))?;
         let leave = signals(&[SIGTERM, SIGINT]).map_err(system("catch signals"))?;
         let reopen = signals(&[SIGHUP]).map_err(system("catch signals"))?;
-        let writer = Writer::start(settings.places).map_err(system("start the writer"))?;
+        let run = settings.rules.run.path();
+        let lock = kept::lock(run).map_err(|why| DaemonError::Lock { run: run.display().to_string(), why })?;
+        let kept = Kept::open(&settings.rules, notify, received);
+        let (kept, legacy) = kept.map_err(|why| DaemonError::Keep { run: run.display().to_string(), why })?;
+        let writers = Writers::start(settings.places, Arc::clone(kept.book()), kept.is_kept());
+        let writers = writers.map_err(system("start a writer"))?;
         let add = |fd: &dyn AsFd, token| {
             let data = epoll::EventData::new_u64(token);
             epoll::add(&epoll, fd.as_fd(), data, epoll::EventFlags::IN).map_err(system("wait for events"))
         };
-        add(&writer.fd(), REPORTS)?;
+        add(&writers.fd(), WRITERS)?;
         add(&leave, LEAVE)?;
         add(&reopen, REOPEN)?;
-        let store = Store::new(xenstore::Address::candidates())?;
+        let relief = Relief::new().map_err(system("open /dev/null"))?;
+        let store = Store::new(xenstore::Address::candidates(), settings.rules.run.clone())?;
+        let keep = |why| DaemonError::Keep { run: run.display().to_string(), why };
+        let status = Status::open(run).map_err(keep)?;
+        add(&status.fd(), STATUS)?;
         let logs = Logs::new(settings.rules);
-        Ok(Daemon { epoll, store, waiting_for: None, logs, writer, leave, reopen, is_lost: false, give_back: None })
+        let (waiting_for, is_lost, opening, owed) = (None, false, HashMap::new(), vec![None]);
+        let mut daemon = Daemon {
+            epoll,
+            store,
+            waiting_for,
+            logs,
+            writers,
+            relief,
+            kept,
+            status,
+            stale: Stale::new(Instant::now()),
+            opening,
+            leave,
+            reopen,
+            owed,
+            is_lost,
+            give_back: None,
+            _lock: lock,
+        };
+        daemon.take_over(legacy)?;
+        Ok(daemon)
+    }
+
+    /// Goes on with what the last daemon left.
+    fn take_over(&mut self, legacy: Legacy) -> Result<(), DaemonError> {
+        let Legacy { logs, hands, next } = legacy;
+        // The first writers to ask get them.
+        self.kept.add_spare(hands);
+        if !logs.is_empty() {
+            tracing::info!("going on with {} logs", logs.len());
+        }
+        self.logs.begin_at(next);
+        for Resumed { id, line, source, hand } in logs {
+            let Line { key, request, fifo, ending, .. } = line;
+            self.logs.resume(id, key.clone(), request.clone(), fifo, ending.is_some());
+            self.relief.add(id, Arc::clone(&source));
+            self.writers.resume(id, key, request, source, hand);
+            if let Some(patience) = ending {
+                self.writers.tell(id, Command::End(id, patience));
+            }
+        }
+        Ok(())
     }
 
     /// Serves until it is told to leave.
     pub fn run(mut self) -> Result<(), DaemonError> {
         let mut events = Vec::with_capacity(16);
+        if let Some(notify) = self.kept.notify() {
+            notify.ready();
+        }
         loop {
             let now = Instant::now();
             self.work(now);
             self.wait_for_store()?;
-            let next = [self.store.deadline(), self.give_back].into_iter().flatten().min();
-            let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
+            let relief = self.relieve(now).then_some(relief::EVERY);
+            let keeper = self.tell_keeper(now);
+            let until = |at: Instant| at.saturating_duration_since(Instant::now());
+            let [store, give_back] = [self.store.deadline(), self.give_back].map(|at| at.map(until));
+            let status = self.answer_status(now);
+            let stale = self.remove_stale(now);
+            let owed = (!self.owed.is_empty()).then_some(OWED);
+            let timeout = [relief, keeper, status, owed, Some(stale), store, give_back].into_iter().flatten().min();
             let timeout: Option<Timespec> = timeout.and_then(|wait| wait.try_into().ok());
             events.clear();
             match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
@@ -104,10 +214,11 @@ impl Daemon {
                         self.stop();
                         return Ok(());
                     }
+                    WRITERS => self.writers.look(),
                     REOPEN => {
                         empty(&self.reopen);
                         tracing::info!("opening all files again");
-                        self.writer.tell(Command::Reopen);
+                        self.writers.tell_all(|| Command::Reopen);
                     }
                     _ => {}
                 }
@@ -125,9 +236,18 @@ impl Daemon {
                 self.give_back = Some(now + SETTLED);
                 self.found(finding);
             }
-            while let Some(report) = self.writer.report() {
+            while let Some((writer, report)) = self.writers.report() {
                 idle = false;
-                self.reported(report);
+                self.reported(writer, report);
+            }
+            self.make_hands();
+            while let Some(safe) = self.kept.safe() {
+                idle = false;
+                match safe {
+                    Safe::Log(stream, fifo) => self.logs.opened(stream, fifo),
+                    Safe::Hand(Some(writer), hand) => self.writers.give(writer, hand),
+                    Safe::Hand(None, hand) => self.relief.set_hand(hand),
+                }
             }
             while let Some(action) = self.logs.action() {
                 idle = false;
@@ -141,6 +261,41 @@ impl Daemon {
             self.give_back = None;
             xen_sys::memory::give_back();
         }
+    }
+
+    /// Sees to it that nobody waits for a writer that is stuck. True while that is so.
+    fn relieve(&mut self, now: Instant) -> bool {
+        let writers = &self.writers;
+        for stream in self.relief.take_to_mark(|stream| writers.is_late(stream, now)) {
+            writers.tell(stream, Command::Mark(stream));
+        }
+        let any_late = writers.any_late(now);
+        self.relief.relieve(any_late, |stream| writers.is_late(stream, now));
+        self.relief.is_needed(any_late)
+    }
+
+    /// Shows whoever keeps watch that this loop goes round. Answers with how long it may stand still at most.
+    fn tell_keeper(&mut self, now: Instant) -> Option<Duration> {
+        let notify = self.kept.notify()?;
+        notify.alive(now);
+        notify.process();
+        let full = notify.wants_write().then_some(KEEPER_FULL);
+        let watchdog = notify.deadline().map(|at| at.saturating_duration_since(now));
+        [full, watchdog].into_iter().flatten().min()
+    }
+
+    /// Removes FIFOs that dead clients left. Answers with when to look again.
+    fn remove_stale(&mut self, now: Instant) -> Duration {
+        let (logs, run) = (&self.logs, self.logs.rules().run.path());
+        self.stale.look(run, now, |fifo| logs.has_fifo(fifo));
+        self.stale.due().saturating_duration_since(now)
+    }
+
+    /// Tells those who ask how the logs are.
+    fn answer_status(&mut self, now: Instant) -> Option<Duration> {
+        let (logs, relief) = (&self.logs, &self.relief);
+        let snapshot = || status::snapshot(logs.streams().filter_map(|(id, key)| Some((key, relief.source(id)?))));
+        self.status.process(now, snapshot)
     }
 
     fn found(&mut self, finding: Finding) {
@@ -164,7 +319,7 @@ impl Daemon {
             }
             Finding::Names(owner, names) => self.listed(owner, names),
             Finding::Seen { key, entry, began } => {
-                let fifo = self.named_fifo(&key, &entry);
+                let fifo = pipe::named(&self.logs.rules().run, &entry);
                 self.logs.seen(&key, Seen { entry, fifo, began });
             }
             Finding::Told { key, entry, at } => self.logs.told(&key, &entry, at),
@@ -178,20 +333,44 @@ impl Daemon {
         listed.chain(known).for_each(|key| self.store.look_at(Change::Entry(key)));
     }
 
-    /// Which FIFO an entry's pipe names now.
-    fn named_fifo(&self, key: &EntryKey, entry: &logproto::Entry) -> Option<crate::logs::FifoId> {
-        let rules = self.logs.rules();
-        let request = entry.check(key, rules).ok().flatten()?;
-        pipe::locate(&rules.run, &request.pipe).ok().map(|located| located.id())
-    }
-
-    fn reported(&mut self, report: Report) {
+    fn reported(&mut self, writer: WriterId, report: Report) {
         match report {
-            Report::Opened(stream, fifo) => self.logs.opened(stream, fifo),
-            Report::Refused(stream, refusal) => self.logs.refused(stream, refusal),
-            Report::Ended(stream) => self.logs.ended(stream),
+            Report::Opened(stream, source) => {
+                if let Some((account, key, request)) = self.opening.remove(&stream) {
+                    self.kept.opened(stream, account, key, request, &source);
+                }
+                self.relief.add(stream, source);
+            }
+            Report::Refused(stream, refusal) => {
+                if let Some((account, ..)) = self.opening.remove(&stream) {
+                    self.kept.give_account_back(account);
+                }
+                self.writers.forget(stream);
+                self.logs.refused(stream, refusal);
+            }
+            Report::Stuck(stream) => self.relief.set_stuck(stream, true),
+            Report::Well(stream) => self.relief.set_stuck(stream, false),
+            Report::Ended(stream) => {
+                self.relief.remove(stream);
+                self.writers.forget(stream);
+                self.kept.ended(stream);
+                self.logs.ended(stream);
+            }
+            Report::WantsHand => self.owed.push(Some(writer)),
+            Report::HandBack(hand) => self.kept.hand_back(&hand),
             // Only ever the answer to Stop.
             Report::Stopped => {}
+        }
+    }
+
+    /// Makes the hands that are owed. Without descriptors for one it is tried again: meanwhile bytes wait in their own pipes.
+    fn make_hands(&mut self) {
+        while let Some(writer) = self.owed.last() {
+            if let Err(why) = self.kept.make_hand(*writer) {
+                tracing::debug!("cannot create a pipe: {why}; trying again");
+                return;
+            }
+            self.owed.pop();
         }
     }
 
@@ -199,17 +378,35 @@ impl Daemon {
         match action {
             Action::Open(stream, key, request) => {
                 tracing::debug!("{key}: opening {} for {}", request.file, request.pipe);
-                self.writer.tell(Command::Open(stream, key, request));
+                let Some(account) = self.kept.take_account() else {
+                    let why = format!("{}: no room in the book for one more log", key.path());
+                    return self.logs.refused(stream, Refusal::new(Code::TooMany, why));
+                };
+                self.opening.insert(stream, (account, key.clone(), request.clone()));
+                self.writers.open(stream, key, request, account);
             }
             Action::LookAt(key) => self.store.look_at(Change::Entry(key)),
-            Action::Adjust(stream, request) => self.writer.tell(Command::Adjust(stream, request)),
-            Action::End(stream, patience) => self.writer.tell(Command::End(stream, patience)),
-            Action::Answer(key, entry, state) => {
+            Action::Adjust(stream, request) => {
+                self.kept.adjusted(stream, &request);
+                self.writers.tell(stream, Command::Adjust(stream, request));
+            }
+            Action::End(stream, patience) => {
+                self.kept.ending(stream, patience);
+                self.writers.tell(stream, Command::End(stream, patience));
+            }
+            Action::Answer(key, entry, fifo, state) => {
                 match &state {
                     logproto::State::Error(refusal) => tracing::debug!("{key}: refused: {refusal}"),
                     logproto::State::Ready => tracing::debug!("{key}: ready"),
                 }
-                self.store.answer(key, entry, state);
+                self.store.answer(key, entry, fifo, state);
+            }
+            Action::Withdraw(key) => self.store.withdraw(&key),
+            Action::Served(stream) => {
+                self.kept.served(stream);
+                if let Some(source) = self.relief.source(stream) {
+                    source.set_served();
+                }
             }
         }
     }
@@ -238,20 +435,25 @@ impl Daemon {
         let deadline = Instant::now() + STOP;
         let (live, ending) = self.logs.counts();
         tracing::info!("leaving: {live} logs, {ending} at their end");
+        if let Some(notify) = self.kept.notify() {
+            notify.stopping();
+            notify.process();
+        }
         self.store.say_goodbye(Instant::now());
-        self.writer.tell(Command::Stop(deadline));
-        let mut stopped = false;
-        while Instant::now() < deadline && !(stopped && self.store.is_quiet()) {
+        self.writers.tell_all(|| Command::Stop(deadline));
+        let mut running = self.writers.ids().count();
+        while Instant::now() < deadline && !(running == 0 && self.store.is_quiet()) {
             self.store.process(Instant::now());
-            while let Some(report) = self.writer.report() {
-                stopped |= matches!(report, Report::Stopped);
+            self.writers.look();
+            while let Some((_, report)) = self.writers.report() {
+                running -= usize::from(matches!(report, Report::Stopped));
             }
             if self.wait_for_store().is_err() {
                 break;
             }
             let wait: Option<Timespec> = deadline.saturating_duration_since(Instant::now()).try_into().ok();
             let mut events = Vec::with_capacity(16);
-            if !(stopped && self.store.is_quiet())
+            if !(running == 0 && self.store.is_quiet())
                 && epoll::wait(&self.epoll, spare_capacity(&mut events), wait.as_ref())
                     .is_err_and(|why| why != Errno::INTR)
             {
@@ -260,8 +462,8 @@ impl Daemon {
             empty(&self.leave);
             empty(&self.reopen);
         }
-        if stopped {
-            self.writer.join();
+        if running == 0 {
+            self.writers.join();
         } else {
             tracing::error!("a log file could not be written within {} s; leaving all the same", STOP.as_secs());
         }

@@ -7,24 +7,41 @@
 #![forbid(unsafe_code)]
 
 mod asked;
+mod book;
+mod budget;
 mod chunk;
+mod crash;
 mod daemon;
 mod dirty;
+mod file;
 mod gap;
+mod hand;
 pub mod keeper;
+mod kept;
 mod logs;
+#[cfg(test)]
+mod model;
+mod mounts;
 pub mod notify;
+mod numbers;
 mod options;
 mod own_log;
 mod pid_file;
 mod pipe;
+mod pulse;
+mod relief;
+mod roll;
 mod settings;
 mod shares;
+mod source;
+mod stale;
 mod stamp;
 mod start;
+mod status;
 mod store;
 mod stream;
 mod turns;
 mod writer;
+mod writers;
 
 pub use start::main;

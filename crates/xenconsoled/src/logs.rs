@@ -45,8 +45,12 @@ pub enum Action {
     End(StreamId, Patience),
     /// Look at this entry again: whether it still has what another asks for.
     LookAt(EntryKey),
-    /// Write the answer, provided that the entry still asks for the same.
-    Answer(EntryKey, Entry, State),
+    /// Write the answer, provided that the entry still asks for the same, and its pipe does not name another FIFO by now.
+    Answer(EntryKey, Entry, Option<FifoId>, State),
+    /// Write no answer to this entry any more, until there is another one.
+    Withdraw(EntryKey),
+    /// The client knows that its log is served. When that is over, the FIFO's name is nobody else's to remove.
+    Served(StreamId),
 }
 
 /// How long the end of a log may take.
@@ -66,21 +70,23 @@ pub enum Patience {
 struct Log {
     asked: Asked,
     stage: Stage,
+    /// The FIFO that its pipe named when it was judged.
+    named: Option<FifoId>,
     told: Told,
     /// The store was lost since this entry was last seen: if it is missing now, that says nothing of its log.
     unseen: bool,
 }
 
 impl Log {
-    fn new(entry: &Entry, stage: Stage) -> Box<Log> {
-        Box::new(Log { asked: Asked::by(entry), stage, told: Told::No, unseen: false })
+    fn new(entry: &Entry, named: Option<FifoId>, stage: Stage) -> Box<Log> {
+        Box::new(Log { asked: Asked::by(entry), stage, named, told: Told::No, unseen: false })
     }
 }
 
 #[derive(Debug)]
 enum Stage {
     /// Another stream that is at its end still has the file or the pipe.
-    Waiting(Request, Option<FifoId>),
+    Waiting(Request),
     Opening(StreamId, Request),
     Ready(StreamId, Request, FifoId),
     Refused(Refusal),
@@ -179,6 +185,16 @@ impl Logs {
         self.logs.keys()
     }
 
+    /// Every stream that is not over, and the entry that it was opened for.
+    pub fn streams(&self) -> impl Iterator<Item = (StreamId, &EntryKey)> {
+        self.streams.iter().map(|(id, key)| (*id, key))
+    }
+
+    /// Whether a stream reads this FIFO.
+    pub fn has_fifo(&self, fifo: FifoId) -> bool {
+        self.fifos.values().any(|held| *held == fifo)
+    }
+
     /// How many logs are being served, and how many read on after their entry went.
     pub fn counts(&self) -> (usize, usize) {
         (self.shares.all(), self.ending.len())
@@ -220,13 +236,14 @@ impl Logs {
         // An answer that was written after the nodes were read cannot be among them.
         let answered = seen.entry.is_answered() || matches!(log.told, Told::At(at) if at > seen.began);
         let unchanged = log.asked.is_by(&seen.entry);
+        let same_fifo = seen.fifo.is_none() || seen.fifo == log.named;
         match (&log.stage, request) {
             (Stage::Waiting(..) | Stage::Opening(..), _) if unchanged => {}
-            (Stage::Refused(refusal), _) if unchanged && log.told == Told::No => {
+            (Stage::Refused(refusal), _) if unchanged && same_fifo && log.told == Told::No => {
                 let answer = State::Error(refusal.clone());
-                self.actions.push_back(Action::Answer(key.clone(), seen.entry, answer));
+                self.actions.push_back(Action::Answer(key.clone(), seen.entry, log.named, answer));
             }
-            (Stage::Refused(_), _) if unchanged && answered => {}
+            (Stage::Refused(_), _) if unchanged && same_fifo && answered => {}
             (Stage::Ready(stream, old, fifo), Ok(new)) if same_log(old, &new, *fifo, seen.fifo) => {
                 let (stream, changed) = (*stream, *old != new);
                 let again = changed || !answered || log.told == Told::No;
@@ -246,23 +263,45 @@ impl Logs {
         }
     }
 
+    /// Takes over a log that an earlier daemon served, before anything is seen. `ending`: its entry was gone already.
+    pub fn resume(&mut self, stream: StreamId, key: EntryKey, request: Request, fifo: FifoId, ending: bool) {
+        self.next = self.next.max(stream.0 + 1);
+        self.claims.add(request.file.clone(), request.copies, stream);
+        self.pipes.insert(request.pipe.clone(), stream);
+        self.streams.insert(stream, key.clone());
+        self.fifos.insert(stream, fifo);
+        if ending {
+            self.ending.insert(stream, request);
+            return;
+        }
+        self.shares.add(key.owner);
+        let log = Log::new(&Entry::default(), Some(fifo), Stage::Ready(stream, request, fifo));
+        self.logs.insert(key, log);
+    }
+
+    /// No stream has this number or a larger one yet.
+    pub fn begin_at(&mut self, next: StreamId) {
+        self.next = self.next.max(next.0);
+    }
+
     /// The file and the pipe are open.
     pub fn opened(&mut self, stream: StreamId, fifo: FifoId) {
         self.fifos.insert(stream, fifo);
         let Some((key, log)) = self.log_of(stream) else { return };
         if let Stage::Opening(_, request) = &log.stage {
             log.stage = Stage::Ready(stream, request.clone(), fifo);
-            let answer = Action::Answer(key, log.asked.entry(), State::Ready);
+            log.named = Some(fifo);
+            let answer = Action::Answer(key, log.asked.entry(), log.named, State::Ready);
             self.actions.push_back(answer);
         }
     }
 
     /// The file or the pipe could not be opened, or is not what it should be.
     pub fn refused(&mut self, stream: StreamId, refusal: Refusal) {
-        let found = self.log_of(stream).map(|(key, log)| (key, log.asked.entry()));
+        let found = self.log_of(stream).map(|(key, log)| (key, log.asked.entry(), log.named));
         self.release(stream);
-        if let Some((key, entry)) = found {
-            self.refuse(&key, &entry, refusal);
+        if let Some((key, entry, named)) = found {
+            self.refuse(&key, &entry, named, refusal);
         }
         self.retry_waiting();
     }
@@ -279,13 +318,16 @@ impl Logs {
             && log.asked.is_by(entry)
         {
             log.told = Told::At(at);
+            if let Stage::Ready(stream, ..) = log.stage {
+                self.actions.push_back(Action::Served(stream));
+            }
         }
     }
 
     fn answer_again(&mut self, key: &EntryKey, entry: Entry) {
         if let Some(log) = self.logs.get_mut(key) {
             log.told = Told::No;
-            self.actions.push_back(Action::Answer(key.clone(), entry, State::Ready));
+            self.actions.push_back(Action::Answer(key.clone(), entry, log.named, State::Ready));
         }
     }
 
@@ -301,7 +343,7 @@ impl Logs {
         let room = |request| self.shares.room(key, &self.rules.bounds).map(|()| request);
         let request = match request.and_then(room) {
             Ok(request) => request,
-            Err(refusal) => return self.refuse(key, entry, refusal),
+            Err(refusal) => return self.refuse(key, entry, fifo, refusal),
         };
         if let Some((holder, node, what)) = self.holder(&request, fifo) {
             if let Some(held) = self.ending.get(&holder) {
@@ -318,15 +360,15 @@ impl Logs {
             }
             let by = self.streams.get(&holder).map_or_else(|| "another log".to_owned(), EntryKey::path);
             let text = format!("{}: {what} of {by}", key.node(node));
-            return self.refuse(key, entry, Refusal::new(Code::InUse, text));
+            return self.refuse(key, entry, fifo, Refusal::new(Code::InUse, text));
         }
         self.shares.add(key.owner);
-        self.open(key, entry, request);
+        self.open(key, entry, request, fifo);
     }
 
     fn wait(&mut self, key: &EntryKey, entry: &Entry, request: Request, fifo: Option<FifoId>) {
         self.shares.add(key.owner);
-        self.logs.insert(key.clone(), Log::new(entry, Stage::Waiting(request, fifo)));
+        self.logs.insert(key.clone(), Log::new(entry, fifo, Stage::Waiting(request)));
         self.waiting.insert(key.clone());
     }
 
@@ -344,29 +386,30 @@ impl Logs {
         Some((*holder, "pipe", format!("\"{}\" is the pipe", request.pipe.below(&self.rules.run).display())))
     }
 
-    fn open(&mut self, key: &EntryKey, entry: &Entry, request: Request) {
+    fn open(&mut self, key: &EntryKey, entry: &Entry, request: Request, fifo: Option<FifoId>) {
         let stream = StreamId(self.next);
         self.next += 1;
         self.claims.add(request.file.clone(), request.copies, stream);
         self.pipes.insert(request.pipe.clone(), stream);
         self.streams.insert(stream, key.clone());
         self.actions.push_back(Action::Open(stream, key.clone(), request.clone()));
-        self.logs.insert(key.clone(), Log::new(entry, Stage::Opening(stream, request)));
+        self.logs.insert(key.clone(), Log::new(entry, fifo, Stage::Opening(stream, request)));
     }
 
-    fn refuse(&mut self, key: &EntryKey, entry: &Entry, refusal: Refusal) {
+    fn refuse(&mut self, key: &EntryKey, entry: &Entry, fifo: Option<FifoId>, refusal: Refusal) {
         if let Some(log) = self.logs.get(key)
             && !matches!(log.stage, Stage::Refused(_))
         {
             self.shares.remove(key.owner);
         }
-        self.actions.push_back(Action::Answer(key.clone(), entry.clone(), State::Error(refusal.clone())));
-        self.logs.insert(key.clone(), Log::new(entry, Stage::Refused(refusal)));
+        self.actions.push_back(Action::Answer(key.clone(), entry.clone(), fifo, State::Error(refusal.clone())));
+        self.logs.insert(key.clone(), Log::new(entry, fifo, Stage::Refused(refusal)));
     }
 
     /// The entry is gone or asks for something else: what it had comes to its end.
     fn forget(&mut self, key: &EntryKey, patience: Patience) {
         let Some(log) = self.logs.remove(key) else { return };
+        self.actions.push_back(Action::Withdraw(key.clone()));
         match log.stage {
             Stage::Refused(_) => {}
             Stage::Waiting(..) => {
@@ -417,11 +460,11 @@ impl Logs {
     /// Those that waited are judged anew: of two that waited for one, the first takes it.
     fn retry_waiting(&mut self) {
         for key in std::mem::take(&mut self.waiting) {
-            if let Some(Log { asked, stage: Stage::Waiting(request, fifo), .. }) =
+            if let Some(Log { asked, named, stage: Stage::Waiting(request), .. }) =
                 self.logs.remove(&key).map(|log| *log)
             {
                 self.shares.remove(key.owner);
-                self.start(&key, &asked.entry(), Ok(request), fifo);
+                self.start(&key, &asked.entry(), Ok(request), named);
             }
         }
     }

@@ -59,7 +59,14 @@ impl World {
         self.see_fifo(key, entry, Some(FIFO))
     }
 
+    /// All but what most tests are not about.
     fn actions(&mut self) -> Vec<Action> {
+        let mut actions = self.all_actions();
+        actions.retain(|action| !matches!(action, Action::Withdraw(_) | Action::Served(_)));
+        actions
+    }
+
+    fn all_actions(&mut self) -> Vec<Action> {
         std::iter::from_fn(|| self.logs.action()).collect()
     }
 
@@ -74,7 +81,7 @@ impl World {
     fn serve(&mut self, key: &EntryKey, entry: &Entry) -> StreamId {
         let stream = self.open(key, entry);
         self.logs.opened(stream, FIFO);
-        assert_eq!(self.actions(), [Action::Answer(key.clone(), entry.clone(), State::Ready)]);
+        assert_eq!(self.actions(), [Action::Answer(key.clone(), entry.clone(), Some(FIFO), State::Ready)]);
         self.tell(key, entry);
         stream
     }
@@ -87,7 +94,7 @@ impl World {
 
 fn code(actions: &[Action]) -> Code {
     match actions {
-        [Action::Answer(_, _, State::Error(refusal))] => refusal.code,
+        [Action::Answer(_, _, _, State::Error(refusal))] => refusal.code,
         other => panic!("no refusal: {other:?}"),
     }
 }
@@ -98,7 +105,7 @@ fn a_request_is_opened_answered_and_left_alone() {
     let stream = world.open(&key, &entry(&[]));
     assert_eq!(world.see(&key, &entry(&[])), [], "while it is being opened nothing is done twice");
     world.logs.opened(stream, FIFO);
-    assert_eq!(world.actions(), [Action::Answer(key.clone(), entry(&[]), State::Ready)]);
+    assert_eq!(world.actions(), [Action::Answer(key.clone(), entry(&[]), Some(FIFO), State::Ready)]);
     world.tell(&key, &entry(&[]));
     assert_eq!(world.see(&key, &entry(&[("state", "ready")])), [], "our own answer is no change");
     assert_eq!(world.logs.counts(), (1, 0));
@@ -168,7 +175,7 @@ fn a_late_report_of_an_old_stream_says_nothing_of_the_new_one() {
     world.logs.refused(old, Refusal::new(Code::PipeOpen, "not there"));
     assert_eq!(world.actions(), []);
     world.logs.opened(new, FifoId { dev: 1, ino: 2 });
-    assert_eq!(world.actions(), [Action::Answer(key, other, State::Ready)]);
+    assert_eq!(world.actions(), [Action::Answer(key, other, Some(FifoId { dev: 1, ino: 2 }), State::Ready)]);
 }
 
 /// Its client wrote node by node, the pipe and the file first: the log was begun anew with each further node, and the end of the
@@ -216,7 +223,7 @@ fn a_fifo_unlinked_by_its_toolstack_changes_nothing() {
 fn a_client_that_asks_again_for_the_very_same_is_answered_again() {
     let (mut world, key) = (World::new(), key(5, "a"));
     world.serve(&key, &entry(&[]));
-    assert_eq!(world.see(&key, &entry(&[])), [Action::Answer(key.clone(), entry(&[]), State::Ready)]);
+    assert_eq!(world.see(&key, &entry(&[])), [Action::Answer(key.clone(), entry(&[]), Some(FIFO), State::Ready)]);
 }
 
 #[test]
@@ -271,7 +278,7 @@ fn two_live_entries_never_share_a_file_or_a_copys_name() {
     for (file, copies) in [("/var/log/xen/a.log", "0"), ("/var/log/xen/a.log.2", "0")] {
         let actions = world.see(&key(6, "b"), &other(file, copies));
         assert_eq!(code(&actions), Code::InUse);
-        let Action::Answer(_, _, State::Error(refusal)) = &actions[0] else { unreachable!() };
+        let Action::Answer(_, _, _, State::Error(refusal)) = &actions[0] else { unreachable!() };
         assert!(refusal.text.contains("/libxl/6/logging/b/file") && refusal.text.contains("/libxl/5/logging/a"));
     }
     world.open(&key(6, "b"), &other("/var/log/xen/a.log.4", "0"));
@@ -286,7 +293,7 @@ fn a_pipe_never_has_two_readers() {
     let other = entry(&[("file", "/var/log/xen/b.log")]);
     let actions = world.see(&key(6), &other);
     assert_eq!(code(&actions), Code::InUse);
-    let Action::Answer(_, _, State::Error(refusal)) = &actions[0] else { unreachable!() };
+    let Action::Answer(_, _, _, State::Error(refusal)) = &actions[0] else { unreachable!() };
     assert!(refusal.text.contains("/libxl/6/logging/a/pipe") && refusal.text.contains("/libxl/5/logging/a"));
     world.tell(&key(6), &other);
     world.see(&key(5), &Entry::default());
@@ -341,7 +348,7 @@ fn after_a_lost_connection_everything_is_answered_again() {
     world.tell(&key(6, "b"), &bad);
     world.logs.store_lost();
     let ready = entry(&[("state", "ready")]);
-    assert_eq!(world.see(&key(5, "a"), &ready), [Action::Answer(key(5, "a"), ready, State::Ready)]);
+    assert_eq!(world.see(&key(5, "a"), &ready), [Action::Answer(key(5, "a"), ready, Some(FIFO), State::Ready)]);
     assert_eq!(code(&world.see(&key(6, "b"), &entry(&[("limit", "1"), ("state", "error")]))), Code::BadLimit);
 }
 
@@ -367,6 +374,69 @@ fn the_same_pipe_into_another_file_never_has_two_readers() {
     assert!(actions.iter().all(|action| *action == Action::End(old, Patience::Handover)), "{actions:?}");
     world.logs.ended(old);
     assert!(matches!(&world.actions()[..], [Action::Open(..)]));
+}
+
+#[test]
+fn a_log_that_was_taken_over_is_answered_and_goes_on() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    let first = world.serve(&key, &entry(&[]));
+    let Some(Stage::Ready(_, request, _)) = world.logs.logs.get(&key).map(|log| &log.stage) else { unreachable!() };
+    let mut next = World::new();
+    next.logs.resume(first, key.clone(), request.clone(), FIFO, false);
+    let ready = entry(&[("state", "ready")]);
+    assert_eq!(next.see(&key, &ready), [Action::Answer(key.clone(), ready.clone(), Some(FIFO), State::Ready)]);
+    next.tell(&key, &ready);
+    assert_eq!(next.see(&key, &ready), []);
+    assert_eq!(next.see(&key, &Entry::default()), [Action::End(first, Patience::Drain)]);
+}
+
+#[test]
+fn a_log_that_was_taken_over_at_its_end_gives_its_file_up() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    let Ok(Some(request)) = entry(&[]).check(&key, &rules()) else { unreachable!() };
+    world.logs.resume(StreamId(7), key.clone(), request, FIFO, true);
+    assert_eq!(world.see(&key, &entry(&[])), [Action::End(StreamId(7), Patience::Handover)]);
+    world.logs.ended(StreamId(7));
+    assert!(matches!(&world.actions()[..], [Action::Open(StreamId(8), ..)]), "and no number is used twice");
+}
+
+/// A client had removed its entry and its FIFO and was about to ask again in the same words, with a new FIFO of the same name. A
+/// look at the old entry found the new FIFO; it was opened for a request that was gone, and with the end of that its name was taken
+/// away, before the new request was even read. Or the answer that was still owed to the old request was given to the new one, and
+/// what was written into a FIFO that nobody read was lost.
+#[test]
+fn an_answer_is_for_one_fifo_and_what_nobody_was_told_of_has_no_claim_to_its_name() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    let stream = world.open(&key, &entry(&[]));
+    world.logs.opened(stream, FIFO);
+    let answer = Action::Answer(key.clone(), entry(&[]), Some(FIFO), State::Ready);
+    assert_eq!(world.all_actions(), [answer]);
+    world.now += 1;
+    world.logs.seen(&key, Seen { entry: Entry::default(), fifo: None, began: world.now });
+    let end = Action::End(stream, Patience::Drain);
+    assert_eq!(world.all_actions(), [Action::Withdraw(key.clone()), end], "not told, so not served");
+    world.logs.ended(stream);
+    let stream = world.open(&key, &entry(&[]));
+    world.logs.opened(stream, FIFO);
+    world.actions();
+    world.tell(&key, &entry(&[]));
+    assert_eq!(world.all_actions(), [Action::Served(stream)]);
+}
+
+/// It was refused since its FIFO was gone. The client had asked again meanwhile, with a new one, and got the old answer.
+#[test]
+fn a_refusal_is_for_one_fifo_too() {
+    let (mut world, key) = (World::new(), key(5, "a"));
+    let stream = match &world.see_fifo(&key, &entry(&[]), None)[..] {
+        [Action::Open(stream, ..)] => *stream,
+        other => panic!("not opened: {other:?}"),
+    };
+    world.logs.refused(stream, Refusal::new(Code::PipeOpen, "gone"));
+    let refusal = State::Error(Refusal::new(Code::PipeOpen, "gone"));
+    assert_eq!(world.actions(), [Action::Answer(key.clone(), entry(&[]), None, refusal.clone())]);
+    let same = world.see_fifo(&key, &entry(&[]), None);
+    assert_eq!(same, [Action::Answer(key.clone(), entry(&[]), None, refusal)], "as long as nothing changes");
+    world.open(&key, &entry(&[]));
 }
 
 /// A domain was destroyed and another created with the same file while the daemon was busy: the new entry was looked at before

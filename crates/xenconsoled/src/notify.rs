@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
+use crate::crash;
 use passed::Passed;
 
 /// Descriptors with the names by which they are kept. A name may be there more than once, and their order means nothing.
@@ -186,6 +187,7 @@ impl Notify {
                     let is_about_descriptors = matches!(queued.about, About::Store(_) | About::Remove);
                     self.unsafe_yet -= usize::from(is_about_descriptors);
                     self.queue.pop_front();
+                    crash::point();
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {

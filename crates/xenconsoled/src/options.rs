@@ -45,6 +45,14 @@ pub struct Options {
     /// Serve logs only: nothing of the hypervisor is touched, and no root is needed
     #[arg(long, action = ArgAction::Count)]
     pub no_hypervisor: u8,
+    /// Keep a daemon: start it again whenever it ends, with all that it had open; for hosts without systemd. It is stuck when
+    /// nothing is heard of it for SECONDS; 0: it never is
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "10")]
+    #[arg(overrides_with = "supervise")]
+    pub supervise: Option<u64>,
+    /// What the keeper starts: its child stays where it is
+    #[arg(long, hide = true, action = ArgAction::Count)]
+    pub kept: u8,
     /// Directory below which pipes lie [default: $XEN_RUN_DIR or /run/xen]
     #[arg(long, value_name = "DIR", overrides_with = "xen_run_dir")]
     pub xen_run_dir: Option<PathBuf>,
@@ -127,6 +135,16 @@ mod tests {
         let options = options.unwrap();
         assert_eq!((options.log_dir, options.log.len()), (Some("/b".into()), 2));
         assert!(read(&["-vvi", "-ii"]).is_ok());
+    }
+
+    #[test]
+    fn a_keeper_knows_how_long_to_wait() {
+        let seconds = |args: &[&str]| read(args).unwrap().supervise;
+        assert_eq!((seconds(&[]), seconds(&["--supervise"]), seconds(&["--supervise=3"])), (None, Some(10), Some(3)));
+        assert_eq!(seconds(&["--superv=3", "--supervise", "7"]), Some(10), "a word behind it is no value");
+        assert_eq!(read(&["--supervise=soon"]).unwrap_err().status, 22);
+        let kept = read(&["--kept", "--supervise"]).unwrap();
+        assert_eq!((kept.kept, kept.supervise), (1, Some(10)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use logfile::Root;
-use logproto::{PipePath, RootPath};
+use logproto::{Entry, PipePath, RootPath};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, statat, unlinkat};
 
 use crate::logs::FifoId;
@@ -53,6 +53,12 @@ pub fn locate(run: &RootPath, pipe: &PipePath) -> Result<Located, PipeError> {
         FileType::Fifo => Ok(Located { fd, path, id: id(&stat) }),
         kind => Err(PipeError::NotAFifo { path, kind: kind.into() }),
     }
+}
+
+/// Which FIFO an entry's pipe names now, if it names one: also where what it asks for is refused for something else.
+pub fn named(run: &RootPath, entry: &Entry) -> Option<FifoId> {
+    let path = PipePath::new(entry.nodes[0].as_deref()?, run).ok()?;
+    locate(run, &path).ok().map(|located| located.id())
 }
 
 impl Located {

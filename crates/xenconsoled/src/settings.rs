@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use logproto::{Config, RootPath, Rules, config};
 
+use crate::budget::Rate;
 use crate::options::Options;
 use crate::writer::Places;
 
@@ -62,7 +63,12 @@ impl Settings {
         let run = root(&options.xen_run_dir, "--xen-run-dir (or XEN_RUN_DIR)", "XEN_RUN_DIR", "/run/xen")?;
         let log = root(&options.xen_log_dir, "--xen-log-dir (or XEN_LOG_DIR)", "XEN_LOG_DIR", "/var/log/xen")?;
         let Config { defaults, bounds, daemon, .. } = read_config(options.config.as_deref())?;
-        let places = Places { run: run.clone(), log: log.clone(), drain: daemon.drain };
+        let places = Places {
+            run: run.clone(),
+            log: log.clone(),
+            drain: daemon.drain,
+            rate: Rate { bytes: daemon.rate, burst: daemon.burst },
+        };
         Ok(Settings { rules: Rules { run, log, defaults, bounds }, places })
     }
 }

@@ -3,30 +3,34 @@
 use std::time::SystemTime;
 
 /// Puts the time before each line of one log. The state is the log's own: another log's lines do not disturb it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Stamper {
-    at_line_start: bool,
-}
-
-impl Default for Stamper {
-    fn default() -> Stamper {
-        Stamper { at_line_start: true }
-    }
+    /// `None` until it is known.
+    at_line_start: Option<bool>,
 }
 
 impl Stamper {
+    /// Finds out whether a line starts where the log ends, if that is not known.
+    pub fn settle<E>(&mut self, look: impl FnOnce() -> Result<bool, E>) -> Result<(), E> {
+        if self.at_line_start.is_none() {
+            self.at_line_start = Some(look()?);
+        }
+        Ok(())
+    }
+
     /// Appends `bytes` to `out`, with the time before each line that starts in them. Carriage returns that follow a newline
     /// are left out, as xenconsoled does (tools/console/daemon/io.c, `write_with_timestamp`).
     pub fn stamp(&mut self, bytes: &[u8], stamp: &str, out: &mut Vec<u8>) {
+        let at_line_start = self.at_line_start.get_or_insert(true);
         for &byte in bytes {
-            if self.at_line_start {
+            if *at_line_start {
                 if byte == b'\r' {
                     continue;
                 }
                 out.extend_from_slice(stamp.as_bytes());
             }
             out.push(byte);
-            self.at_line_start = byte == b'\n';
+            *at_line_start = byte == b'\n';
         }
     }
 }

@@ -1,12 +1,16 @@
 //! From the command line to the running daemon.
 
+use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::daemon::Daemon;
+use crate::keeper::{self, Plan};
+use crate::notify;
 use crate::options::{Leave, Options};
 use crate::own_log::{self, Sink};
 use crate::pid_file::PidFile;
@@ -44,23 +48,69 @@ fn start() -> Result<(), Leave> {
         // To start without consoles would take them from every guest, and nobody would be told.
         return Err(fail(FAILED, "guest consoles are not served yet: with --no-hypervisor it serves logs only".into()));
     }
-    let settings =
-        Settings::gather(&options, |name| std::env::var_os(name)).map_err(|why| fail(22, why.to_string()))?;
     let interactive = options.interactive > 0;
+    let supervises = options.supervise.filter(|_| options.kept == 0);
+    if let (Some(seconds), Some(run)) = (supervises, keeper::renewed_in()) {
+        // It keeps what it has, whatever the configuration says by now: the daemon will tell what is wrong with it.
+        settle(&options);
+        return keep(run, seconds);
+    }
+    let settings = Settings::gather(&options, |name| std::env::var_os(name)).map_err(|why| {
+        if options.kept > 0 {
+            // Nobody but the keeper has started it, and nobody sees what it prints.
+            settle(&options);
+            tracing::error!("{why}");
+            return Leave { out: String::new(), err: String::new(), status: 22 };
+        }
+        fail(22, why.to_string())
+    })?;
     let pid_file = options.pid_file.clone().unwrap_or_else(|| settings.rules.run.path().join("xenconsoled.pid"));
-    if !interactive {
+    if supervises.is_some() && !interactive && options.config.as_ref().is_some_and(|config| config.is_relative()) {
+        // The daemon is started again and again, in the background, where the working directory is another.
+        return Err(fail(22, "--config: with --supervise it must be an absolute path".into()));
+    }
+    if !interactive && options.kept == 0 {
         go_to_background(&pid_file).map_err(|why| fail(FAILED, why))?;
     }
-    let sink = if interactive { Sink::Stderr } else { Sink::syslog(SYSLOG.as_ref()) };
-    own_log::start(sink, options.verbose > 0);
-    raise_descriptors();
-    // Files are 0640 however the daemon was started.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
-    let daemon = Daemon::new(settings);
+    settle(&options);
+    if let Some(seconds) = supervises {
+        return keep(settings.rules.run.path().to_owned(), seconds);
+    }
+    let (notify, received) = notify::from_env();
+    let daemon = Daemon::new(settings, notify, received);
     daemon.and_then(Daemon::run).map_err(|why| {
         tracing::error!("{why}");
         Leave { out: String::new(), err: String::new(), status: FAILED }
     })
+}
+
+/// The process is where it stays: its log, its limits, its umask.
+fn settle(options: &Options) {
+    let sink = if options.interactive > 0 { Sink::Stderr } else { Sink::syslog(SYSLOG.as_ref()) };
+    own_log::start(sink, options.verbose > 0);
+    raise_descriptors();
+    // Files are 0640 however the daemon was started.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
+}
+
+/// Keeps a daemon with the same command line, until told to stop.
+fn keep(run: PathBuf, seconds: u64) -> Result<(), Leave> {
+    let leave = |status| Leave { out: String::new(), err: String::new(), status };
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let [name, rest @ ..] = &args[..] else { return Err(leave(FAILED)) };
+    let daemon_args = [name.clone(), "--kept".into()].into_iter().chain(rest.iter().cloned()).collect();
+    let status = std::env::current_exe().and_then(|program| {
+        let watchdog = Some(Duration::from_secs(seconds)).filter(|watchdog| !watchdog.is_zero());
+        keeper::run(Plan { program, args, daemon_args, run, watchdog })
+    });
+    match status {
+        Ok(0) => Ok(()),
+        Ok(status) => Err(leave(status)),
+        Err(why) => {
+            tracing::error!("keeper: {why}");
+            Err(leave(FAILED))
+        }
+    }
 }
 
 /// As many descriptors as the stock daemon wants, or as many as there may be.

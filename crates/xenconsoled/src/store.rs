@@ -12,10 +12,11 @@ use std::collections::{HashMap, VecDeque};
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-use logproto::{Change, DAEMON_NODE, DAEMON_VERSION, Entry, EntryKey, Owner, State, WATCH_PATH};
+use logproto::{Change, DAEMON_NODE, DAEMON_VERSION, Entry, EntryKey, Owner, RootPath, State, WATCH_PATH};
 use xenstore::{Address, Errno, Error, Reply, Request, RequestId, Session, SessionEvent, TxId};
 
 use crate::dirty::Dirty;
+use crate::logs::FifoId;
 use answers::Answers;
 use look::Look;
 use tell::Tell;
@@ -66,6 +67,8 @@ enum Purpose {
 /// The connection and everything that is under way on it.
 pub struct Store {
     session: Session,
+    /// Below this, pipes.
+    run: RootPath,
     dirty: Dirty,
     pending: HashMap<RequestId, Purpose>,
     look: Option<Look>,
@@ -81,12 +84,13 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store at one of these addresses. Nothing is connected before [`Store::process`].
-    pub fn new(addresses: Vec<Address>) -> Result<Store, Error> {
+    /// A store at one of these addresses, whose entries name pipes below `run`. Nothing is connected before [`Store::process`].
+    pub fn new(addresses: Vec<Address>, run: RootPath) -> Result<Store, Error> {
         let mut session = Session::new(addresses);
         session.watch(WATCH_PATH, TOKEN)?;
         Ok(Store {
             session,
+            run,
             dirty: Dirty::default(),
             pending: HashMap::new(),
             look: None,
@@ -103,9 +107,19 @@ impl Store {
         self.dirty.add(change);
     }
 
-    /// Asks for an answer to be written. One that waits for the same entry is replaced.
-    pub fn answer(&mut self, key: EntryKey, entry: Entry, state: State) {
-        self.answers.add(key, entry, state);
+    /// Asks for an answer to be written, if the entry's pipe does not name another FIFO by then. One that waits for the same
+    /// entry is replaced.
+    pub fn answer(&mut self, key: EntryKey, entry: Entry, fifo: Option<FifoId>, state: State) {
+        self.withdraw(&key);
+        self.answers.add(key, entry, fifo, state);
+    }
+
+    /// Answers this entry no more: whatever has its name by now is something else.
+    pub fn withdraw(&mut self, key: &EntryKey) {
+        self.answers.remove(key);
+        if let Some(tell) = &mut self.tell {
+            tell.withdraw(key);
+        }
     }
 
     /// What the event loop waits for: the descriptor, if there is one now, and whether it wants to write.

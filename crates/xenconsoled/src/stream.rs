@@ -1,24 +1,27 @@
-//! One log while it is served: a pipe that ends in a rotating file.
+//! One log while it is served, on the writer's side: what is taken from its pipe goes into its file.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use logfile::{Listings, LogFile, Scratch};
-use logproto::{EntryKey, PipePath, Policy, Request, Stamp};
-use rustix::io::Errno;
+use logfile::{Bounds, Scratch};
+use logproto::{EntryKey, PipePath, Request, Stamp};
 
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, ROOM};
+use crate::file::{File, LogDir, LogFile};
 use crate::gap::Gap;
-use crate::logs::FifoId;
+use crate::hand::{Hand, Why};
+use crate::logs::StreamId;
+use crate::source::{Source, Take};
 use crate::stamp::{self, Stamper};
 
-/// How often the names of a busy log's file are looked at, to notice what others do to it.
-const CHECK: Duration = Duration::from_secs(1);
 /// The wait after a write failed, doubled with each failure up to the largest.
-const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MIN: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
-/// How long a log with policy `drop` waits for its disk before it drops.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// While some log cannot be written, others are taken from in small bites: each may turn out to be unwritable too, and what
+/// it then holds is kernel memory.
+const BITE: usize = 4096;
+/// Lines with the time can be many times as long as without: less is taken at once.
+const STAMPED: usize = 16 << 10;
 
 /// What one turn came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,67 +32,69 @@ pub enum Turn {
     Empty,
     /// There is nothing in the pipe and nobody has it open for writing.
     Ended,
+    /// There is no hand to take anything with.
+    EmptyHanded,
+    /// It has had its share: more then.
+    Paused(Instant),
     /// The file cannot be written now: see [`Stream::retry_at`].
     Stuck,
 }
 
-/// Buffers that all streams of a writer share.
-pub struct Buffers {
-    /// The private pipe.
-    pub chunk: Chunk,
-    /// For looking at what is in it.
-    pub scratch: Scratch,
-    read: Vec<u8>,
-    stamped: Vec<u8>,
-}
-
-impl Buffers {
-    /// Empty ones.
-    pub fn new() -> std::io::Result<Buffers> {
-        let scratch = Scratch::new().map_err(std::io::Error::other)?;
-        Ok(Buffers { chunk: Chunk::new()?, scratch, read: Vec::new(), stamped: Vec::new() })
-    }
-}
-
-/// What was taken from the pipe and could not be written.
+/// What all streams of a writer share.
 #[derive(Debug)]
-enum Held {
-    Pipe(Chunk),
-    Bytes(Vec<u8>),
-    Nothing,
+pub struct Desk {
+    /// Empty hands. Whoever takes bytes takes one, and keeps it while its file cannot be written.
+    pub hands: Vec<Hand>,
+    /// The log directory.
+    pub dir: LogDir,
+    /// Whether to take small bites only.
+    pub careful: bool,
+    scratch: Scratch,
+    peek: Chunk,
+    read: Vec<u8>,
+}
+
+impl Desk {
+    /// A desk without hands.
+    pub fn new(dir: LogDir) -> std::io::Result<Desk> {
+        let scratch = Scratch::new().map_err(std::io::Error::other)?;
+        Ok(Desk { hands: Vec::new(), dir, careful: false, scratch, peek: Chunk::new()?, read: Vec::new() })
+    }
 }
 
 #[derive(Debug)]
 struct Trouble {
-    held: Held,
+    /// What was taken and is not in the file.
+    hand: Option<Hand>,
     since: Instant,
     retry: Instant,
     wait: Duration,
-    why: String,
 }
 
 /// A log that is being served.
 #[derive(Debug)]
 pub struct Stream {
+    id: StreamId,
     key: EntryKey,
-    pipe: OwnedFd,
-    /// The pipe's name, for the end.
-    pub pipe_path: PipePath,
-    /// Which FIFO the pipe is.
-    pub fifo: FifoId,
-    log: LogFile,
+    source: Arc<Source>,
+    pipe_path: PipePath,
+    file: File,
     stamper: Option<Stamper>,
-    policy: Policy,
     trouble: Option<Box<Trouble>>,
-    gap: Option<Box<Gap>>,
-    checked: Instant,
 }
 
 impl Stream {
     /// A stream of what was opened.
-    pub fn new(key: EntryKey, pipe: OwnedFd, fifo: FifoId, log: LogFile, request: &Request, now: Instant) -> Stream {
-        let (pipe_path, policy, stamper) = (request.pipe.clone(), request.policy, stamper(request, None));
-        Stream { key, pipe, pipe_path, fifo, log, stamper, policy, trouble: None, gap: None, checked: now }
+    pub fn new(id: StreamId, key: EntryKey, source: Arc<Source>, request: &Request, file: File) -> Stream {
+        let pipe_path = request.pipe.clone();
+        let mut stream = Stream { id, key, source, pipe_path, file, stamper: None, trouble: None };
+        stream.set_stamp(request.stamp);
+        stream
+    }
+
+    /// What a killed daemon had in hand for this log comes first.
+    pub fn recover(&mut self, hand: Hand, now: Instant) {
+        self.trouble = Some(Box::new(Trouble { hand: Some(hand), since: now, retry: now, wait: RETRY_MIN }));
     }
 
     /// Whose log it is.
@@ -97,21 +102,33 @@ impl Stream {
         &self.key
     }
 
-    /// The pipe, for the event loop.
-    pub fn pipe(&self) -> BorrowedFd<'_> {
-        self.pipe.as_fd()
+    /// Its pipe.
+    pub fn source(&self) -> &Arc<Source> {
+        &self.source
+    }
+
+    /// The pipe's name.
+    pub fn pipe_path(&self) -> &PipePath {
+        &self.pipe_path
     }
 
     /// Takes up what an entry says of how to write.
     pub fn set(&mut self, request: &Request) -> Result<(), logfile::Error> {
-        self.policy = request.policy;
-        self.stamper = stamper(request, self.stamper.take());
-        self.log.set_bounds(logfile::Bounds { limit: request.limit, copies: request.copies })
+        self.source.set_policy(request.policy);
+        self.set_stamp(request.stamp);
+        self.file.set_bounds(Bounds { limit: request.limit, copies: request.copies })
+    }
+
+    fn set_stamp(&mut self, stamp: Stamp) {
+        self.stamper = match stamp {
+            Stamp::None => None,
+            Stamp::Line => Some(self.stamper.take().unwrap_or_default()),
+        };
     }
 
     /// Opens the file again by its name.
-    pub fn reopen(&mut self, listings: &mut Listings) -> Result<(), logfile::Error> {
-        self.log.reopen_with(listings)
+    pub fn reopen(&mut self, desk: &mut Desk) -> Result<(), logfile::Error> {
+        self.file.reopen(&mut desk.dir)
     }
 
     /// When a log in trouble wants to be tried again.
@@ -120,183 +137,167 @@ impl Stream {
     }
 
     /// Moves what the pipe holds now, up to one chunk, into the file.
-    pub fn turn(&mut self, buffers: &mut Buffers, now: Instant) -> Turn {
+    pub fn turn(&mut self, desk: &mut Desk, now: Instant) -> Turn {
         if self.trouble.is_some() {
             return Turn::Stuck;
         }
-        let taken = match buffers.chunk.fill(self.pipe.as_fd()) {
-            Ok(0) => return Turn::Ended,
-            Ok(taken) => taken,
-            Err(Errno::AGAIN) => return Turn::Empty,
-            Err(why) => {
-                // splice(2) from a pipe to a pipe has no other error that a program without bugs could meet but ENOMEM.
-                tracing::error!("{}: cannot read its pipe: {why}", self.key);
-                return Turn::Empty;
+        let Some(mut hand) = desk.hands.pop() else { return Turn::EmptyHanded };
+        let turn = self.turn_with(&mut hand, desk, now);
+        match turn {
+            Ok(turn) => {
+                desk.hands.push(hand);
+                turn
             }
-        };
-        if now.duration_since(self.checked) >= CHECK {
-            self.checked = now;
-            // A failure shows at the write that follows.
-            let _ = self.log.check();
-        }
-        match self.write(buffers) {
-            Ok(()) => Turn::Moved(taken),
-            Err((held, why)) => {
-                self.in_trouble(held, why, now);
-                Turn::Stuck
+            Err(why) => {
+                self.file.suspect(&mut desk.dir);
+                if hand.is_empty() {
+                    desk.hands.push(hand);
+                    self.in_trouble(None, &why, now)
+                } else {
+                    self.in_trouble(Some(hand), &why, now)
+                }
             }
         }
     }
 
-    /// Tries again to write what is held. True when the stream is well again.
-    pub fn retry(&mut self, buffers: &mut Buffers, now: Instant) -> bool {
+    fn turn_with(&mut self, hand: &mut Hand, desk: &mut Desk, now: Instant) -> Result<Turn, Why> {
+        // A file that cannot even be opened leaves everything in the pipe.
+        self.file.log(&mut desk.dir, now).map_err(|why| why.to_string())?;
+        hand.give_to(self.id);
+        let most = match &self.stamper {
+            _ if desk.careful => BITE,
+            Some(_) => STAMPED,
+            None => ROOM,
+        };
+        loop {
+            match self.source.take(hand.chunk_mut(), most, now) {
+                Take::Gap(gap, marked) => {
+                    self.begin_marker(gap, marked, hand, desk, now)?;
+                    self.finish(hand, desk, now)?;
+                }
+                Take::Bytes(bytes) => {
+                    self.finish(hand, desk, now)?;
+                    return Ok(Turn::Moved(bytes));
+                }
+                Take::Empty => return Ok(Turn::Empty),
+                Take::Ended => return Ok(Turn::Ended),
+                Take::OverBudget(until) => return Ok(Turn::Paused(until)),
+                Take::Failed(why) => {
+                    // splice(2) from a pipe to a pipe has no other error that a program without bugs could meet but ENOMEM.
+                    tracing::error!("{}: cannot read its pipe: {why}", self.key);
+                    return Ok(Turn::Empty);
+                }
+            }
+        }
+    }
+
+    /// Tries again to write what is in hand. True when the stream is well again.
+    pub fn retry(&mut self, desk: &mut Desk, now: Instant) -> bool {
         let Some(mut trouble) = self.trouble.take() else { return true };
-        match self.write_held(std::mem::replace(&mut trouble.held, Held::Nothing), buffers) {
+        let written = match &mut trouble.hand {
+            Some(hand) => self.place(hand, desk, now).and_then(|()| self.finish(hand, desk, now)),
+            None => self.file.log(&mut desk.dir, now).map(drop).map_err(|why| why.to_string()),
+        };
+        match written {
             Ok(()) => {
-                let seconds = now.duration_since(trouble.since).as_secs();
-                tracing::warn!("{}: its file can be written again, after {seconds} s", self.key);
+                desk.hands.extend(trouble.hand);
+                if self.source.trouble().is_some() {
+                    let seconds = now.duration_since(trouble.since).as_secs();
+                    tracing::warn!("{}: its file can be written again, after {seconds} s", self.key);
+                }
+                self.source.set_trouble(None);
                 true
             }
-            Err((held, why)) => {
-                (trouble.held, trouble.why) = (held, why);
+            Err(why) => {
+                self.file.suspect(&mut desk.dir);
+                if self.source.trouble().is_none() {
+                    tracing::warn!("{}: its file cannot be written: {why}; trying again", self.key);
+                }
+                self.source.set_trouble(Some(&why));
                 trouble.wait = (trouble.wait * 2).min(RETRY_MAX);
                 trouble.retry = now + trouble.wait;
-                let overdue = now.duration_since(trouble.since) >= PATIENCE;
                 self.trouble = Some(trouble);
-                if self.policy == Policy::Drop && overdue {
-                    self.drop_all(buffers);
-                }
                 false
             }
         }
     }
 
-    /// Gives up what could not be written, and counts it. For the end of a log.
-    pub fn give_up(&mut self, buffers: &mut Buffers) {
-        if self.trouble.is_some() {
-            self.drop_all(buffers);
-        }
-        if let Some(gap) = self.gap.take() {
-            tracing::warn!("{}: {} bytes at its end could not be written: {}", self.key, gap.bytes(), gap.why());
-        }
+    /// Gives up what could not be written, and counts it: the log is over. The hand comes back, empty.
+    pub fn give_up(&mut self) -> Option<Hand> {
+        let trouble = self.trouble.take()?;
+        let mut hand = trouble.hand;
+        let lost = hand.as_mut().map_or(0, |hand| self.source.give_up(hand)) + self.source.waiting();
+        tracing::warn!("{}: {lost} bytes at its end could not be written", self.key);
+        hand
     }
 
-    fn in_trouble(&mut self, held: Held, why: String, now: Instant) {
+    fn in_trouble(&mut self, hand: Option<Hand>, why: &str, now: Instant) -> Turn {
         tracing::warn!("{}: its file cannot be written: {why}; trying again", self.key);
-        let trouble = Trouble { held, since: now, retry: now + RETRY_MIN, wait: RETRY_MIN, why };
+        self.source.set_trouble(Some(why));
+        let trouble = Trouble { hand, since: now, retry: now + RETRY_MIN, wait: RETRY_MIN };
         self.trouble = Some(Box::new(trouble));
+        Turn::Stuck
     }
 
-    /// Writes the chunk. What is left of it on failure comes back.
-    fn write(&mut self, buffers: &mut Buffers) -> Result<(), (Held, String)> {
-        if let Err(why) = self.mark_gap() {
-            return Err((take_chunk(buffers), why));
-        }
-        let Some(stamper) = &mut self.stamper else { return self.write_chunk(buffers) };
-        buffers.read.clear();
-        buffers.stamped.clear();
-        if let Err(why) = buffers.chunk.read_all(&mut buffers.read) {
-            return Err((take_chunk(buffers), why.to_string()));
-        }
-        stamper.stamp(&buffers.read, &stamp::text(SystemTime::now()), &mut buffers.stamped);
-        self.log
-            .append(&buffers.stamped)
-            .map_err(|error| (Held::Bytes(buffers.stamped[error.written..].to_vec()), error.source.to_string()))
-    }
-
-    fn write_chunk(&mut self, buffers: &mut Buffers) -> Result<(), (Held, String)> {
-        let len = buffers.chunk.len();
-        match self.log.append_from_pipe(buffers.chunk.reader(), len, &mut buffers.scratch) {
-            Ok(()) => {
-                buffers.chunk.took(len);
+    fn begin_marker(
+        &mut self,
+        gap: Gap,
+        marked: u64,
+        hand: &mut Hand,
+        desk: &mut Desk,
+        now: Instant,
+    ) -> Result<(), Why> {
+        let log = self.file.log(&mut desk.dir, now);
+        match log.and_then(|log| log.is_at_line_start().map(|at_start| (log.offset(), !at_start))) {
+            Ok((offset, mid_line)) => {
+                hand.begin_text(gap.marker(mid_line).into_bytes(), offset, 0, marked);
                 Ok(())
             }
-            Err(error) => {
-                buffers.chunk.took(error.written);
-                Err((take_chunk(buffers), error.source.to_string()))
+            Err(why) => {
+                self.source.put_back(gap);
+                Err(why.to_string())
             }
         }
     }
 
-    fn write_held(&mut self, held: Held, buffers: &mut Buffers) -> Result<(), (Held, String)> {
-        if let Err(why) = self.mark_gap() {
-            return Err((held, why));
-        }
-        match held {
-            Held::Nothing => Ok(()),
-            Held::Bytes(mut bytes) => self.log.append(&bytes).map_err(|error| {
-                bytes.drain(..error.written);
-                (Held::Bytes(bytes), error.source.to_string())
-            }),
-            Held::Pipe(mut chunk) => {
-                let len = chunk.len();
-                self.log.append_from_pipe(chunk.reader(), len, &mut buffers.scratch).map_err(|error| {
-                    chunk.took(error.written);
-                    (Held::Pipe(chunk), error.source.to_string())
-                })
-            }
-        }
-    }
-
-    /// Says in the log what is missing from it, before anything else is written.
-    fn mark_gap(&mut self) -> Result<(), String> {
-        let Some(gap) = &mut self.gap else { return Ok(()) };
-        let mid_line = !self.log.is_at_line_start().map_err(|why| why.to_string())?;
-        let text = gap.marker(mid_line);
-        self.log.append(text.as_bytes()).map_err(|error| {
-            gap.marked(error.written);
-            error.source.to_string()
-        })?;
-        self.gap = self.gap.take().and_then(|gap| gap.rest()).map(Box::new);
-        if let Some(stamper) = &mut self.stamper {
-            *stamper = Stamper::default();
-        }
+    /// After a restart: sees how far the hand had come. Where lines have the time, whether one starts here.
+    fn place(&mut self, hand: &mut Hand, desk: &mut Desk, now: Instant) -> Result<(), Why> {
+        let log = self.file.log(&mut desk.dir, now).map_err(|why| why.to_string())?;
+        hand.find_place(log);
         Ok(())
     }
 
-    /// Drops what is held and what is in the pipe now, and counts it.
-    fn drop_all(&mut self, buffers: &mut Buffers) {
-        let Some(trouble) = &mut self.trouble else { return };
-        let mut bytes = match std::mem::replace(&mut trouble.held, Held::Nothing) {
-            Held::Nothing => 0,
-            Held::Bytes(bytes) => bytes.len(),
-            Held::Pipe(chunk) => chunk.len(),
-        };
-        // Not more than was there at first: a writer that never stops must not hold the writer of all logs.
-        let mut there = rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0);
-        buffers.read.resize(64 << 10, 0);
-        while there > 0 {
-            let most = buffers.read.len().min(usize::try_from(there).unwrap_or(usize::MAX));
-            match rustix::io::read(&self.pipe, &mut buffers.read[..most]) {
-                Ok(read) if read > 0 => (bytes, there) = (bytes + read, there - read as u64),
-                _ => break,
+    /// Finishes what the hand is at: a text that was begun, then what is in its pipe.
+    fn finish(&mut self, hand: &mut Hand, desk: &mut Desk, now: Instant) -> Result<(), Why> {
+        let log = self.file.log(&mut desk.dir, now).map_err(|why| why.to_string())?;
+        let (source, stamper) = (&self.source, &mut self.stamper);
+        hand.finish_text(log, |marked| {
+            source.set_marked(marked);
+            // The marker ended the line.
+            *stamper = stamper.take().map(|_| Stamper::default());
+        })?;
+        hand.finish_consuming();
+        match &mut self.stamper {
+            Some(stamper) if !hand.is_empty() => {
+                stamper.settle(|| log.is_at_line_start()).map_err(|why| why.to_string())?;
+                write_stamped(stamper, hand, log, &mut desk.peek, &mut desk.read)
             }
-        }
-        if bytes > 0 {
-            let why = trouble.why.clone();
-            self.gap.get_or_insert_with(|| Box::new(Gap::new(SystemTime::now(), why))).add(bytes, SystemTime::now());
+            _ => hand.finish_moving(log, &mut desk.scratch),
         }
     }
 }
 
-/// What puts the time before lines, if that is asked for: the one that is at it, so that no line gets it twice.
-fn stamper(request: &Request, current: Option<Stamper>) -> Option<Stamper> {
-    match request.stamp {
-        Stamp::None => None,
-        Stamp::Line => Some(current.unwrap_or_default()),
-    }
-}
-
-/// Takes the chunk out of the shared buffers, since what is in it belongs to one log. Without a new pipe to put in its place
-/// the bytes are taken into memory.
-fn take_chunk(buffers: &mut Buffers) -> Held {
-    match Chunk::new() {
-        Ok(fresh) => Held::Pipe(std::mem::replace(&mut buffers.chunk, fresh)),
-        Err(_) => {
-            let mut bytes = Vec::new();
-            // Reading one's own pipe of which the content is known cannot fail.
-            let _ = buffers.chunk.read_all(&mut bytes);
-            Held::Bytes(bytes)
-        }
-    }
+fn write_stamped(
+    stamper: &mut Stamper,
+    hand: &mut Hand,
+    log: &mut LogFile,
+    peek: &mut Chunk,
+    read: &mut Vec<u8>,
+) -> Result<(), Why> {
+    hand.chunk().peek(peek, read).map_err(|why| why.to_string())?;
+    let mut text = Vec::with_capacity(read.len() * 2);
+    stamper.stamp(read, &stamp::text(SystemTime::now()), &mut text);
+    let offset = log.offset();
+    hand.begin_text(text, offset, read.len(), 0);
+    hand.finish_text(log, |_| ())
 }

@@ -37,6 +37,16 @@ impl<T> Turns<T> {
         Some((EntryKey { owner, name }, value))
     }
 
+    /// Lets an entry wait no longer.
+    pub fn remove(&mut self, key: &EntryKey) {
+        if let Some(entries) = self.of.get_mut(&key.owner) {
+            entries.remove(&key.name);
+            if entries.is_empty() {
+                self.of.remove(&key.owner);
+            }
+        }
+    }
+
     /// Whether this entry waits.
     pub fn contains(&self, key: &EntryKey) -> bool {
         self.of.get(&key.owner).is_some_and(|entries| entries.contains_key(&key.name))

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use logproto::{Entry, EntryKey, State};
 
+use crate::logs::FifoId;
 use crate::turns::Turns;
 
 /// After so many conflicts an answer gets a transaction of its own, so that an entry which is written without end holds up
@@ -18,7 +19,11 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Answer {
     pub entry: Entry,
+    /// The FIFO that its pipe named.
+    pub fifo: Option<FifoId>,
     pub state: State,
+    /// It is not to be tried again, and nothing follows from it.
+    pub withdrawn: bool,
     conflicts: u32,
 }
 
@@ -32,9 +37,15 @@ pub(super) struct Answers {
 
 impl Answers {
     /// Adds an answer, in place of one that waits for the same entry.
-    pub fn add(&mut self, key: EntryKey, entry: Entry, state: State) {
+    pub fn add(&mut self, key: EntryKey, entry: Entry, fifo: Option<FifoId>, state: State) {
         self.again.remove(&key);
-        self.new.add(key, Answer { entry, state, conflicts: 0 });
+        self.new.add(key, Answer { entry, fifo, state, withdrawn: false, conflicts: 0 });
+    }
+
+    /// Forgets the one that waits for this entry.
+    pub fn remove(&mut self, key: &EntryKey) {
+        self.again.remove(key);
+        self.new.remove(key);
     }
 
     /// When the next one may be written: `now` if at once.
@@ -68,7 +79,7 @@ impl Answers {
 
     /// A batch met a conflict: it is tried again later, unless there is a newer answer.
     pub fn put_back(&mut self, batch: Vec<(EntryKey, Answer)>, now: Instant) {
-        for (key, mut answer) in batch {
+        for (key, mut answer) in batch.into_iter().filter(|(_, answer)| !answer.withdrawn) {
             let wait = WAIT_MIN.saturating_mul(1 << answer.conflicts.min(10)).min(WAIT_MAX);
             answer.conflicts += 1;
             if !self.new.contains(&key) {
@@ -92,7 +103,7 @@ mod tests {
     fn answers(names: &[&str]) -> Answers {
         let mut answers = Answers::default();
         for name in names {
-            answers.add(key(name), Entry::default(), State::Ready);
+            answers.add(key(name), Entry::default(), None, State::Ready);
         }
         answers
     }
@@ -106,7 +117,7 @@ mod tests {
             assert_eq!(batch.len(), 1);
             answers.put_back(batch, now);
         }
-        answers.add(key("calm"), Entry::default(), State::Ready);
+        answers.add(key("calm"), Entry::default(), None, State::Ready);
         now += WAIT_MAX;
         let batch = answers.take(MOST, now);
         assert_eq!(batch.iter().map(|(key, _)| key).collect::<Vec<_>>(), [&key("calm")]);
@@ -119,23 +130,36 @@ mod tests {
         let batch = answers.take(MOST, now);
         answers.put_back(batch, now);
         assert_eq!((answers.take(MOST, now).len(), answers.due(now)), (0, Some(now + WAIT_MIN)));
-        answers.add(key("c"), Entry::default(), State::Ready);
+        answers.add(key("c"), Entry::default(), None, State::Ready);
         assert_eq!(answers.due(now), Some(now));
         assert_eq!(answers.take(MOST, now + WAIT_MIN).len(), 3);
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_not_tried_again() {
+        let (mut answers, now) = (answers(&["a", "b", "c", "d"]), Instant::now());
+        answers.remove(&key("d"));
+        let mut batch = answers.take(MOST, now);
+        assert_eq!(batch.len(), 3);
+        batch[0].1.withdrawn = true;
+        answers.put_back(batch, now);
+        answers.remove(&key("b"));
+        let again = answers.take(MOST, now + WAIT_MAX);
+        assert_eq!(again.iter().map(|(key, _)| key).collect::<Vec<_>>(), [&key("c")]);
     }
 
     #[test]
     fn a_newer_answer_replaces_the_one_that_met_a_conflict() {
         let (mut answers, now) = (answers(&["a"]), Instant::now());
         let batch = answers.take(MOST, now);
-        answers.add(key("a"), Entry::default(), State::Ready);
+        answers.add(key("a"), Entry::default(), None, State::Ready);
         answers.put_back(batch, now);
         assert_eq!(answers.take(MOST, now).len(), 1);
         assert_eq!(answers.due(now), None);
-        answers.add(key("a"), Entry::default(), State::Ready);
+        answers.add(key("a"), Entry::default(), None, State::Ready);
         let batch = answers.take(MOST, now);
         answers.put_back(batch, now);
-        answers.add(key("a"), Entry::default(), State::Ready);
+        answers.add(key("a"), Entry::default(), None, State::Ready);
         assert_eq!(answers.take(MOST, now + WAIT_MAX).len(), 1);
     }
 }

@@ -1,12 +1,15 @@
-//! Writing answers: a batch in one transaction, each only where the entry still asks for what is answered.
+//! Writing answers: a batch in one transaction, each only where the entry still asks for what is answered. What it asks for is the
+//! same only if its pipe names the same FIFO: a domain that starts over may ask in the same words.
 
 use std::time::Instant;
 
-use logproto::{EntryKey, State};
+use logproto::{Change, Entry, EntryKey, RootPath, State};
 use xenstore::{Errno, Error, Reply, Request, TxId};
 
 use super::answers::Answer;
 use super::{Finding, Purpose, Store, is_impossible};
+use crate::logs::FifoId;
+use crate::pipe;
 
 /// Answers in one transaction: few, for the same reason as in a look.
 const BATCH: usize = 16;
@@ -21,6 +24,15 @@ pub(super) struct Tell {
     /// The count at which it was committed.
     at: u64,
     failed: bool,
+}
+
+impl Tell {
+    /// If it cannot be taken back any more, at least nothing follows from it.
+    pub(super) fn withdraw(&mut self, key: &EntryKey) {
+        for (_, answer) in self.batch.iter_mut().filter(|(other, _)| other == key) {
+            answer.withdrawn = true;
+        }
+    }
 }
 
 /// What a reply brings to the batch.
@@ -92,6 +104,15 @@ impl Store {
         self.count += 1;
         tell.at = self.count;
         let tx = tell.tx;
+        for ((key, answer), stands) in tell.batch.iter().zip(&mut tell.stands) {
+            // Whoever asks anew has made the new FIFO before: if that is not there yet, and the entry is not changed before the
+            // transaction ends, it is still the old request.
+            if *stands && names_another(&self.run, &answer.entry, answer.fifo) {
+                *stands = false;
+                self.dirty.add(Change::Entry(key.clone()));
+            }
+            *stands &= !answer.withdrawn;
+        }
         let mut writes = Vec::new();
         for ((key, answer), stands) in tell.batch.iter().zip(&tell.stands) {
             if *stands {
@@ -123,7 +144,43 @@ impl Store {
             return;
         }
         let at = tell.at;
-        let told = tell.batch.into_iter().zip(tell.stands).filter(|(_, stands)| *stands);
+        let told = tell.batch.into_iter().zip(tell.stands);
+        let told = told.filter(|((_, answer), stands)| *stands && !answer.withdrawn);
         self.findings.extend(told.map(|((key, answer), _)| Finding::Told { key, entry: answer.entry, at }));
+    }
+}
+
+/// Whether an entry's pipe names a FIFO by now, and another one than that.
+fn names_another(run: &RootPath, entry: &Entry, fifo: Option<FifoId>) -> bool {
+    pipe::named(run, entry).is_some_and(|named| fifo != Some(named))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logproto::PipePath;
+
+    /// Who starts over asks in the same words.
+    #[test]
+    fn the_fifo_says_whose_request_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RootPath::new(dir.path());
+        let path = dir.path().join("pipe");
+        let mut entry = Entry::default();
+        entry.nodes[0] = Some(path.to_str().unwrap().into());
+        let make = || {
+            rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+            let parsed = PipePath::new(path.to_str().unwrap().as_bytes(), &run).unwrap();
+            pipe::locate(&run, &parsed).unwrap()
+        };
+        let first = make();
+        let old = Some(first.id());
+        assert!(!names_another(&run, &entry, old));
+        assert!(names_another(&run, &entry, None), "there was none when it was judged");
+        std::fs::remove_file(&path).unwrap();
+        assert!(!names_another(&run, &entry, old), "whoever starts over makes the new one first");
+        // The old one is still open, so that the new one cannot have its number.
+        let second = make();
+        assert!(names_another(&run, &entry, old) && !names_another(&run, &entry, Some(second.id())));
     }
 }

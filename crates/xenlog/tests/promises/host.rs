@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -116,7 +117,7 @@ impl Host {
 
     /// Names in the run directory.
     pub fn fifos(&self) -> Vec<PathBuf> {
-        fs::read_dir(self.run_dir()).unwrap().map(|entry| entry.unwrap().path()).collect()
+        fifos(&self.run_dir())
     }
 
     /// Ids of all logs of an owner.
@@ -260,4 +261,10 @@ impl Drop for Process {
             let _ = child.wait();
         }
     }
+}
+
+/// All FIFOs in a run directory, where the daemon has files of its own.
+pub fn fifos(run: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(run).unwrap().map(Result::unwrap);
+    entries.filter(|entry| entry.file_type().unwrap().is_fifo()).map(|entry| entry.path()).collect()
 }

@@ -374,7 +374,7 @@ fn what_takes_a_logs_place_is_the_callers_choice() {
 #[test]
 fn a_missing_run_directory_is_told_and_not_made() {
     let Some(host) = Host::start() else { return };
-    fs::remove_dir(host.run_dir()).unwrap();
+    fs::remove_dir_all(host.run_dir()).unwrap();
     let error = host.options(dom5(), "a.log").open().unwrap_err();
     assert!(matches!(&error, Error::Fifo { action: "make", .. }), "{error}");
     assert!(!host.run_dir().exists());

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 use testbed::until;
 
-use crate::host::{Ended, Process, XENLOG, leashed};
+use crate::host::{Ended, Process, XENLOG, fifos, leashed};
 
 fn trial(temp: &Path, arguments: &[&str]) -> Command {
     let mut command = leashed(Path::new(XENLOG));
@@ -47,7 +47,7 @@ fn it_ends_by_itself_and_the_flood_stayed_within_its_bound() {
     assert_eq!(size("flood.log.3"), 0);
     assert!(fs::read_to_string(log.join("quiet.log")).unwrap().contains("] quiet line 1\n"), "with the time");
     assert!(out.contains("flood wrote ") && out.contains("of its 3M"), "{out}");
-    assert_eq!(fs::read_dir(dir.join("run")).unwrap().count(), 0, "FIFOs are left");
+    assert_eq!(fifos(&dir.join("run")), Vec::<PathBuf>::new(), "FIFOs are left");
 }
 
 #[test]

@@ -1,0 +1,97 @@
+//! Relief of full pipes while their files cannot be written: so that whoever writes to a log with policy `drop` never waits
+//! for a disk. The main thread does it, since the writer is what is stuck.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags, open};
+
+use crate::hand::Hand;
+use crate::logs::StreamId;
+use crate::source::Source;
+
+/// How often full pipes are looked for while something is stuck: the longest that a writer to a `drop` log waits then, give or
+/// take what the system needs to run this process.
+pub const EVERY: Duration = Duration::from_millis(10);
+
+/// All logs, and which of them need to be watched over.
+#[derive(Debug)]
+pub struct Relief {
+    null: OwnedFd,
+    /// What is dropped passes through it. Nothing is dropped as long as there is none.
+    hand: Option<Hand>,
+    sources: BTreeMap<StreamId, Arc<Source>>,
+    /// Logs whose own file cannot be written.
+    stuck: BTreeSet<StreamId>,
+    /// Logs of which something was dropped while the writer was late.
+    to_mark: BTreeSet<StreamId>,
+}
+
+impl Relief {
+    /// Nobody to relieve yet.
+    pub fn new() -> std::io::Result<Relief> {
+        let null = open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let (sources, stuck, to_mark) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Ok(Relief { null, hand: None, sources, stuck, to_mark })
+    }
+
+    /// Its own hand.
+    pub fn set_hand(&mut self, hand: Hand) {
+        self.hand = Some(hand);
+    }
+
+    /// A log is served.
+    pub fn add(&mut self, id: StreamId, source: Arc<Source>) {
+        self.sources.insert(id, source);
+    }
+
+    /// The pipe of a log.
+    pub fn source(&self, id: StreamId) -> Option<&Source> {
+        self.sources.get(&id).map(|source| &**source)
+    }
+
+    /// A log is over.
+    pub fn remove(&mut self, id: StreamId) {
+        self.sources.remove(&id);
+        self.stuck.remove(&id);
+        self.to_mark.remove(&id);
+    }
+
+    /// A log's file cannot be written, or can again.
+    pub fn set_stuck(&mut self, id: StreamId, stuck: bool) {
+        if stuck && self.sources.contains_key(&id) {
+            self.stuck.insert(id);
+        } else {
+            self.stuck.remove(&id);
+        }
+    }
+
+    /// Whether [`Relief::relieve`] has to be called again after [`EVERY`].
+    pub fn is_needed(&self, any_writer_is_late: bool) -> bool {
+        any_writer_is_late || !self.stuck.is_empty() || !self.to_mark.is_empty()
+    }
+
+    /// Makes room in the pipes that are full: of logs whose writer is late, and of logs that are stuck.
+    pub fn relieve(&mut self, any_writer_is_late: bool, is_late: impl Fn(StreamId) -> bool) {
+        let Some(hand) = &mut self.hand else { return };
+        if any_writer_is_late {
+            for (id, source) in self.sources.iter().filter(|(id, _)| is_late(**id)) {
+                if source.relieve(hand, self.null.as_fd()) > 0 {
+                    self.to_mark.insert(*id);
+                }
+            }
+        }
+        for id in &self.stuck {
+            if let Some(source) = self.sources.get(id) {
+                source.relieve(hand, self.null.as_fd());
+            }
+        }
+    }
+
+    /// Logs that have something missing, and whose writer is back: their next bytes may not come soon to tell.
+    pub fn take_to_mark(&mut self, is_late: impl Fn(StreamId) -> bool) -> Vec<StreamId> {
+        self.to_mark.extract_if(.., |id| !is_late(*id)).collect()
+    }
+}

@@ -1,0 +1,219 @@
+//! The roll: which logs are served, kept in a file in the run directory so that the next daemon knows what the pipes are that
+//! were kept for it, also where the toolstack has removed the entries meanwhile.
+//!
+//! A line for each change, appended by one write(2); the last line about a log counts. A line that was cut short counts for
+//! nothing. Each daemon begins with a new file.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use logproto::{DomId, EntryKey, LogPath, Owner, PipePath, Request, RootPath, Rules};
+
+use crate::crash;
+use crate::logs::{FifoId, Patience, StreamId};
+
+/// The file's name in the run directory.
+pub const NAME: &str = "xenlog.roll";
+
+/// One log on the roll.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its account in the book.
+    pub account: u32,
+    /// Whose it is.
+    pub key: EntryKey,
+    /// What was asked for.
+    pub request: Request,
+    /// Its pipe.
+    pub fifo: FifoId,
+    /// Whether its client knows that it is served.
+    pub served: bool,
+    /// Whether its entry is gone, and how long it reads on.
+    pub ending: Option<Patience>,
+}
+
+/// The roll that is being written.
+#[derive(Debug)]
+pub struct Roll {
+    file: File,
+}
+
+impl Roll {
+    /// Reads what the last daemon left in a run directory. Lines that make no sense are passed over.
+    pub fn read(run: &Path, rules: &Rules) -> BTreeMap<StreamId, Line> {
+        let mut lines = BTreeMap::new();
+        // A missing roll is an empty one.
+        let text = std::fs::read(run.join(NAME)).unwrap_or_default();
+        let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        for line in String::from_utf8_lossy(&text[..whole]).lines() {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let Some(id) = fields.get(1).and_then(|id| id.parse().ok()).map(StreamId) else { continue };
+            match fields[0] {
+                "open" => {
+                    let served = lines.get(&id).is_some_and(|line: &Line| line.served);
+                    lines.extend(parse(&fields[2..], rules).map(|line| (id, Line { served, ..line })));
+                }
+                "end" => {
+                    if let Some(line) = lines.get_mut(&id) {
+                        let endless = fields.get(2) == Some(&"endless");
+                        line.ending = Some(if endless { Patience::Endless } else { Patience::Drain });
+                    }
+                }
+                "served" => {
+                    if let Some(line) = lines.get_mut(&id) {
+                        line.served = true;
+                    }
+                }
+                "gone" => drop(lines.remove(&id)),
+                _ => {}
+            }
+        }
+        lines
+    }
+
+    /// Begins a new roll with these lines, in place of the old one.
+    pub fn begin(run: &Path, lines: &BTreeMap<StreamId, Line>) -> io::Result<Roll> {
+        let (path, new) = (run.join(NAME), run.join(format!("{NAME}.new")));
+        // What a daemon left that was killed right here.
+        let _ = std::fs::remove_file(&new);
+        let mut options = File::options();
+        let file = options.append(true).create_new(true).mode(0o600).open(&new)?;
+        let mut roll = Roll { file };
+        for (id, line) in lines {
+            roll.open(*id, line)?;
+            if line.served {
+                roll.served(*id)?;
+            }
+            if let Some(patience) = line.ending {
+                roll.end(*id, patience)?;
+            }
+        }
+        std::fs::rename(&new, &path)?;
+        crash::point();
+        Ok(roll)
+    }
+
+    /// A log is served, or goes on with other bounds.
+    pub fn open(&mut self, id: StreamId, line: &Line) -> io::Result<()> {
+        let Line { account, key, request, fifo, .. } = line;
+        let owner = match key.owner {
+            Owner::Host => "host".to_owned(),
+            Owner::Domain(domid) => domid.to_string(),
+        };
+        let Request { id: _, pipe, file, limit, copies, policy, stamp } = request;
+        let (dev, ino, name) = (fifo.dev, fifo.ino, &key.name);
+        self.write(&format!(
+            "open\t{}\t{account}\t{owner}\t{name}\t{pipe}\t{file}\t{limit}\t{copies}\t{policy}\t{stamp}\t{dev}\t{ino}\n",
+            id.0
+        ))
+    }
+
+    /// A log's client knows that it is served.
+    pub fn served(&mut self, id: StreamId) -> io::Result<()> {
+        self.write(&format!("served\t{}\n", id.0))
+    }
+
+    /// A log's entry is gone.
+    pub fn end(&mut self, id: StreamId, patience: Patience) -> io::Result<()> {
+        let how = if patience == Patience::Endless { "endless" } else { "drain" };
+        self.write(&format!("end\t{}\t{how}\n", id.0))
+    }
+
+    /// A log is over.
+    pub fn gone(&mut self, id: StreamId) -> io::Result<()> {
+        self.write(&format!("gone\t{}\n", id.0))
+    }
+
+    fn write(&mut self, line: &str) -> io::Result<()> {
+        self.file.write_all(line.as_bytes()).inspect(|()| crash::point())
+    }
+}
+
+fn parse(fields: &[&str], rules: &Rules) -> Option<Line> {
+    let [account, owner, name, pipe, file, limit, copies, policy, stamp, dev, ino] = fields else { return None };
+    let owner = match *owner {
+        "host" => Owner::Host,
+        domid => Owner::Domain(domid.parse::<DomId>().ok()?),
+    };
+    let key = EntryKey { owner, name: (*name).to_owned() };
+    let below = |root: &RootPath, path: &str| -> PathBuf { root.path().join(path) };
+    let bytes = |path: PathBuf| path.into_os_string().into_encoded_bytes();
+    let request = Request {
+        id: name.parse().ok()?,
+        pipe: PipePath::new(&bytes(below(&rules.run, pipe)), &rules.run).ok()?,
+        file: LogPath::new(&bytes(below(&rules.log, file)), &rules.log).ok()?,
+        limit: limit.parse().ok()?,
+        copies: copies.parse().ok()?,
+        policy: policy.parse().ok()?,
+        stamp: stamp.parse().ok()?,
+    };
+    let fifo = FifoId { dev: dev.parse().ok()?, ino: ino.parse().ok()? };
+    Some(Line { account: account.parse().ok()?, key, request, fifo, served: false, ending: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logproto::{Config, Policy, Stamp};
+
+    fn world() -> (tempfile::TempDir, Rules) {
+        let dir = tempfile::tempdir().unwrap();
+        let Config { defaults, bounds, .. } = Config::default();
+        let rules = Rules { run: RootPath::new(dir.path()), log: RootPath::new(Path::new("/l")), defaults, bounds };
+        (dir, rules)
+    }
+
+    fn line(rules: &Rules, owner: Owner, name: &str) -> Line {
+        let pipe = rules.run.path().join("sub dir/p").into_os_string().into_encoded_bytes();
+        let request = Request {
+            id: name.parse().unwrap(),
+            pipe: PipePath::new(&pipe, &rules.run).unwrap(),
+            file: LogPath::new("/l/ä b.log".as_bytes(), &rules.log).unwrap(),
+            limit: 8192,
+            copies: 3,
+            policy: Policy::Block,
+            stamp: Stamp::Line,
+        };
+        let fifo = FifoId { dev: 5, ino: u64::MAX };
+        Line { account: 7, key: EntryKey { owner, name: name.into() }, request, fifo, served: false, ending: None }
+    }
+
+    #[test]
+    fn the_next_daemon_reads_what_stands_and_what_is_ending() {
+        let (dir, rules) = world();
+        let mut roll = Roll::begin(dir.path(), &BTreeMap::new()).unwrap();
+        let host = line(&rules, Owner::Host, "a");
+        let domain = line(&rules, Owner::Domain(DomId::new(5).unwrap()), "b");
+        for (id, line) in [(1, &host), (2, &domain), (3, &host), (4, &host)] {
+            roll.open(StreamId(id), line).unwrap();
+        }
+        roll.gone(StreamId(3)).unwrap();
+        roll.end(StreamId(2), Patience::Drain).unwrap();
+        roll.served(StreamId(1)).unwrap();
+        // With other bounds.
+        roll.open(StreamId(1), &host).unwrap();
+        roll.end(StreamId(4), Patience::Endless).unwrap();
+        let ending = |line: &Line, patience| Line { ending: Some(patience), ..line.clone() };
+        let expected = BTreeMap::from([
+            (StreamId(1), Line { served: true, ..host.clone() }),
+            (StreamId(2), ending(&domain, Patience::Drain)),
+            (StreamId(4), ending(&host, Patience::Endless)),
+        ]);
+        assert_eq!(Roll::read(dir.path(), &rules), expected);
+        Roll::begin(dir.path(), &expected).unwrap();
+        assert_eq!(Roll::read(dir.path(), &rules), expected);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_short_or_makes_no_sense_counts_for_nothing() {
+        let (dir, rules) = world();
+        let mut roll = Roll::begin(dir.path(), &BTreeMap::new()).unwrap();
+        let good = line(&rules, Owner::Host, "a");
+        roll.open(StreamId(1), &good).unwrap();
+        roll.write("open\t2\tnonsense\n\u{0}\nend\t9\tdrain\ngone\t1").unwrap();
+        assert_eq!(Roll::read(dir.path(), &rules), BTreeMap::from([(StreamId(1), good)]));
+    }
+}

@@ -1,0 +1,176 @@
+//! The status socket: whoever connects gets one snapshot of all logs, as JSON, and the end. Nothing is ever read from a client,
+//! there are few at a time, and one that does not listen is dropped: it can cost the daemon nothing else.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use logproto::EntryKey;
+
+use crate::source::Source;
+
+/// The socket's name in the run directory.
+pub const NAME: &str = "xenlog.status";
+
+/// Clients at a time; more wait in the kernel's queue.
+const CLIENTS: usize = 8;
+/// How long a client may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The socket and those that are being answered.
+#[derive(Debug)]
+pub struct Status {
+    listener: UnixListener,
+    path: PathBuf,
+    clients: Vec<Client>,
+}
+
+#[derive(Debug)]
+struct Client {
+    stream: UnixStream,
+    rest: Vec<u8>,
+    until: Instant,
+}
+
+impl Status {
+    /// Opens the socket in the run directory, in place of one that a killed daemon left.
+    pub fn open(run: &Path) -> io::Result<Status> {
+        let path = run.join(NAME);
+        // The lock on the run directory is held, so it is nobody's.
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        listener.set_nonblocking(true)?;
+        Ok(Status { listener, path, clients: Vec::new() })
+    }
+
+    /// The socket, for the event loop.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    /// Answers those who have come, with what `snapshot` says, and goes on with the others. Answers with how soon it wants to be
+    /// called again: while somebody is being answered.
+    pub fn process(&mut self, now: Instant, snapshot: impl Fn() -> String) -> Option<Duration> {
+        while self.clients.len() < CLIENTS
+            && let Ok((stream, _)) = self.listener.accept()
+        {
+            if stream.set_nonblocking(true).is_ok() {
+                self.clients.push(Client { stream, rest: snapshot().into_bytes(), until: now + PATIENCE });
+            }
+        }
+        self.clients.retain_mut(|client| client.write(now));
+        (!self.clients.is_empty()).then_some(Duration::from_millis(5))
+    }
+}
+
+impl Drop for Status {
+    fn drop(&mut self) {
+        // Somebody else has removed it: that is as well.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Client {
+    /// Writes what goes without waiting. False when it is done or given up.
+    fn write(&mut self, now: Instant) -> bool {
+        while !self.rest.is_empty() {
+            match self.stream.write(&self.rest) {
+                Ok(written) if written > 0 => drop(self.rest.drain(..written)),
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => return now < self.until,
+                _ => return false,
+            }
+        }
+        false
+    }
+}
+
+/// A snapshot as JSON: `{"logs": [{"path": …, "in": …, "dropped": …, "gaps": …, "waiting": …, "trouble": …}]}`, all in bytes
+/// since this daemon serves the log, drops since it was opened.
+pub fn snapshot<'a>(logs: impl Iterator<Item = (&'a EntryKey, &'a Source)>) -> String {
+    let mut text = "{\"logs\": [".to_owned();
+    for (n, (key, source)) in logs.enumerate() {
+        let ledger = source.ledger();
+        let trouble = source.trouble().map_or_else(|| "null".to_owned(), |why| quoted(&why));
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "{}\n{{\"path\": {}, \"in\": {}, \"dropped\": {}, \"gaps\": {}, \"waiting\": {}, \"trouble\": {trouble}}}",
+            if n == 0 { "" } else { "," },
+            quoted(&key.path()),
+            ledger.taken + ledger.dropped,
+            ledger.dropped,
+            ledger.gaps,
+            source.waiting(),
+        );
+    }
+    text.push_str("\n]}\n");
+    text
+}
+
+/// A JSON string (RFC 8259, section 7).
+fn quoted(text: &str) -> String {
+    let mut out = "\"".to_owned();
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn who_connects_gets_all_of_it_and_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(NAME), "left by a killed daemon").unwrap();
+        let mut status = Status::open(dir.path()).unwrap();
+        // More than a socket's buffer holds.
+        let long = "x".repeat(4 << 20);
+        let path = dir.path().join(NAME);
+        let reader = std::thread::spawn(move || {
+            let mut all = String::new();
+            UnixStream::connect(path).unwrap().read_to_string(&mut all).unwrap();
+            all
+        });
+        while !reader.is_finished() {
+            status.process(Instant::now(), || long.clone());
+        }
+        assert!(reader.join().unwrap() == long);
+        drop(status);
+        assert!(!dir.path().join(NAME).exists());
+    }
+
+    #[test]
+    fn who_does_not_listen_is_dropped_and_there_are_few_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut status = Status::open(dir.path()).unwrap();
+        let path = dir.path().join(NAME);
+        let _deaf: Vec<UnixStream> = (0..CLIENTS + 2).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        let now = Instant::now();
+        let long = || "x".repeat(4 << 20);
+        assert!(status.process(now, long).is_some());
+        assert_eq!(status.clients.len(), CLIENTS);
+        status.process(now + PATIENCE, long);
+        assert_eq!(status.clients.len(), 0);
+    }
+
+    #[test]
+    fn a_text_stays_one_string() {
+        assert_eq!(quoted("a\"b\\c\nd\u{1b}é"), "\"a\\\"b\\\\c\\u000ad\\u001bé\"");
+    }
+}
