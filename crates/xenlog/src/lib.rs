@@ -13,6 +13,7 @@
 mod answer;
 mod asking;
 mod connect;
+pub mod counters;
 mod entry;
 mod error;
 mod fallback;

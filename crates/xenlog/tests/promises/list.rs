@@ -29,16 +29,16 @@ fn every_log_is_there_with_what_it_takes_and_may_take() {
     let table = host.xenlog(&["list"]).quietly();
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     let file = |name: &str| host.log_dir().join(name).to_str().unwrap().to_owned();
-    assert_eq!(rows[0], ["OWNER", "ID", "SIZE", "TOTAL", "LIMIT", "COPIES", "STATE", "FILE"]);
-    assert_eq!(rows[1], ["host", "h", "0", "0", "default", "default", "ready", &file("h.log")]);
+    assert_eq!(rows[0], ["OWNER", "ID", "SIZE", "TOTAL", "LIMIT", "COPIES", "DROPPED", "STATE", "FILE"]);
+    assert_eq!(rows[1], ["host", "h", "0", "0", "default", "default", "0", "ready", &file("h.log")]);
     assert_eq!(
-        rows[2][..10],
-        ["5", "vm\\u{1b}[31m", "bad", "-", "-", "default", "default", "error", "/etc/passwd", "(bad-pipe:"]
+        rows[2][..11],
+        ["5", "vm\\u{1b}[31m", "bad", "-", "-", "default", "default", "-", "error", "/etc/passwd", "(bad-pipe:"]
     );
-    assert_eq!(rows[3], ["5", "vm\\u{1b}[31m", "half", "-", "-", "default", "default", "waiting", "/x"]);
+    assert_eq!(rows[3], ["5", "vm\\u{1b}[31m", "half", "-", "-", "default", "default", "-", "waiting", "/x"]);
     assert_eq!(
         (&rows[4][..3], &rows[4][5..]),
-        (&["5", "vm\\u{1b}[31m", "qemu-dm"][..], &["4K", "3", "ready", &file("q.log")][..])
+        (&["5", "vm\\u{1b}[31m", "qemu-dm"][..], &["4K", "3", "0", "ready", &file("q.log")][..])
     );
     assert!(!table.contains('\x1b'));
 
@@ -57,6 +57,10 @@ fn every_log_is_there_with_what_it_takes_and_may_take() {
     let bad = &json["logs"][1];
     assert!(bad["error"].as_str().unwrap().starts_with("bad-pipe: /libxl/5/logging/bad/pipe"), "{bad}");
     assert_eq!(json["logs"][0]["limit"], serde_json::Value::Null);
+    // The account: all that was written came in, and is in the files.
+    assert_eq!((&log["in"], &log["dropped"], &log["gaps"]), (&log["total"], &0.into(), &0.into()));
+    assert_eq!((&log["waiting"], &log["trouble"]), (&0.into(), &serde_json::Value::Null));
+    assert_eq!(bad["in"], serde_json::Value::Null);
 }
 
 #[test]

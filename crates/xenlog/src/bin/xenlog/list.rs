@@ -1,5 +1,6 @@
 //! `xenlog list`: every log there is.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use logproto::{Owner, State};
 use serde::Serialize;
 use xenlog::Places;
+use xenlog::counters::{self, Counters};
 use xenlog::logs::{self, Info};
 use xenstore::Client;
 
@@ -32,7 +34,9 @@ pub fn run(list: &List, places: &Places) -> Result<(), Failure> {
         say("no log daemon runs: nothing is being logged");
     }
     let found = logs::all(&mut store)?;
-    let text = if list.json { json(is_daemon, &found) } else { table(&found) };
+    // A daemon that is no more, or an older one, has no counts to show; the logs are shown all the same.
+    let counted = counters::all(&places.run_dir).unwrap_or_default();
+    let text = if list.json { json(is_daemon, &found, &counted) } else { table(&found, &counted) };
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
 }
@@ -61,17 +65,23 @@ struct Row<'a> {
     timestamp: Option<&'a str>,
     state: Option<&'static str>,
     error: Option<String>,
+    #[serde(rename = "in")]
+    taken: Option<u64>,
+    dropped: Option<u64>,
+    gaps: Option<u64>,
+    waiting: Option<u64>,
+    trouble: Option<&'a str>,
 }
 
-fn json(daemon: bool, found: &[Info]) -> String {
-    let all = All { daemon, logs: found.iter().map(row).collect() };
+fn json(daemon: bool, found: &[Info], counted: &HashMap<String, Counters>) -> String {
+    let all = All { daemon, logs: found.iter().map(|info| row(info, counted.get(&info.key.path()))).collect() };
     // Plain strings and numbers always are JSON.
     let mut text = serde_json::to_string_pretty(&all).expect("strings and numbers");
     text.push('\n');
     text
 }
 
-fn row(info: &Info) -> Row<'_> {
+fn row<'a>(info: &'a Info, counters: Option<&'a Counters>) -> Row<'a> {
     let Info { key, domain_name, .. } = info;
     let text = |path: &PathBuf| path.to_string_lossy().into_owned();
     let domid = match key.owner {
@@ -94,6 +104,11 @@ fn row(info: &Info) -> Row<'_> {
         timestamp: info.timestamp.as_deref(),
         state: info.state.as_ref().map(State::word),
         error: refusal(info),
+        taken: counters.map(|counters| counters.taken),
+        dropped: counters.map(|counters| counters.dropped),
+        gaps: counters.map(|counters| counters.gaps),
+        waiting: counters.map(|counters| counters.waiting),
+        trouble: counters.and_then(|counters| counters.trouble.as_deref()),
     }
 }
 
@@ -104,12 +119,12 @@ fn refusal(info: &Info) -> Option<String> {
     }
 }
 
-fn table(found: &[Info]) -> String {
-    const HEAD: [&str; 8] = ["OWNER", "ID", "SIZE", "TOTAL", "LIMIT", "COPIES", "STATE", "FILE"];
+fn table(found: &[Info], counted: &HashMap<String, Counters>) -> String {
+    const HEAD: [&str; 9] = ["OWNER", "ID", "SIZE", "TOTAL", "LIMIT", "COPIES", "DROPPED", "STATE", "FILE"];
     /// The columns that are numbers.
-    const RIGHT: std::ops::Range<usize> = 2..6;
+    const RIGHT: std::ops::Range<usize> = 2..7;
     let mut rows: Vec<Vec<String>> = vec![HEAD.map(str::to_owned).to_vec()];
-    rows.extend(found.iter().map(cells));
+    rows.extend(found.iter().map(|info| cells(info, counted.get(&info.key.path()))));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
     let mut text = String::new();
@@ -127,7 +142,7 @@ fn table(found: &[Info]) -> String {
     text
 }
 
-fn cells(info: &Info) -> Vec<String> {
+fn cells(info: &Info, counters: Option<&Counters>) -> Vec<String> {
     let owner = match (info.key.owner, &info.domain_name) {
         (Owner::Host, _) => "host".to_owned(),
         (Owner::Domain(domid), None) => domid.to_string(),
@@ -142,10 +157,16 @@ fn cells(info: &Info) -> Vec<String> {
         or(info.usage.map(|usage| bytes(usage.total)), "-"),
         or(info.limit.map(bytes), "default"),
         or(info.copies.map(|copies| copies.to_string()), "default"),
+        or(counters.map(|counters| bytes(counters.dropped)), "-"),
         info.state.as_ref().map_or("waiting", State::word).to_owned(),
         or(file, "-"),
-        refusal(info).map_or(String::new(), |error| format!("  ({})", visible::line(&error))),
+        wrong(info, counters).map_or(String::new(), |wrong| format!("  ({})", visible::line(&wrong))),
     ]
+}
+
+/// What is wrong with a log: why it was refused, or why it cannot be written.
+fn wrong(info: &Info, counters: Option<&Counters>) -> Option<String> {
+    refusal(info).or_else(|| counters.and_then(|counters| counters.trouble.clone()))
 }
 
 /// A number of bytes for a person: exact where it is short, else in units of 1024 with one digit after the point.
@@ -188,12 +209,14 @@ mod tests {
             Info { state: Some(State::Ready), limit: Some(65536), copies: Some(4), usage, ..info(Owner::Host, "xl") },
             Info { domain_name: Some("v\x1bm".into()), state: Some(State::Error(refusal)), ..info(dom, "q") },
         ];
+        let counters = Counters { taken: 9000, dropped: 2048, gaps: 1, waiting: 0, trouble: Some("disk full".into()) };
+        let counted = HashMap::from([(found[0].key.path(), counters)]);
         assert_eq!(
-            table(&found).lines().collect::<Vec<_>>(),
+            table(&found, &counted).lines().collect::<Vec<_>>(),
             [
-                "OWNER        ID  SIZE  TOTAL    LIMIT   COPIES  STATE  FILE",
-                "host         xl  1000     1M      64K        4  ready  /var/log/xen/a.log",
-                "12 v\\u{1b}m  q      -      -  default  default  error  /var/log/xen/a.log  \
+                "OWNER        ID  SIZE  TOTAL    LIMIT   COPIES  DROPPED  STATE  FILE",
+                "host         xl  1000     1M      64K        4       2K  ready  /var/log/xen/a.log  (disk full)",
+                "12 v\\u{1b}m  q      -      -  default  default        -  error  /var/log/xen/a.log  \
                  (bad-file: /libxl/12/logging/q/file: no)",
             ]
         );
@@ -201,7 +224,8 @@ mod tests {
 
     #[test]
     fn nothing_is_a_head_without_rows() {
-        assert_eq!(table(&[]), "OWNER  ID  SIZE  TOTAL  LIMIT  COPIES  STATE  FILE\n");
+        let head = "OWNER  ID  SIZE  TOTAL  LIMIT  COPIES  DROPPED  STATE  FILE\n";
+        assert_eq!(table(&[], &HashMap::new()), head);
     }
 
     #[test]
