@@ -53,32 +53,25 @@ fn any_entry() {
 
 #[test]
 fn any_configuration() {
-    let key = prop::sample::select(vec![
-        "limit",
-        "copies",
-        "policy",
-        "min-limit",
-        "max-limit",
-        "max-copies",
-        "logs",
-        "drain-seconds",
-        "rate",
-        "burst",
-        "path",
-        "wait-seconds",
-        "nonsense",
-    ]);
+    const KEYS: [(&str, &[&str]); 4] = [
+        ("defaults", &["limit", "copies", "policy", "timestamp"]),
+        ("bounds", &["min-limit", "max-limit", "max-copies", "logs-per-domain", "logs-of-host", "logs"]),
+        ("daemon", &["drain-seconds", "rate", "burst"]),
+        ("qemu", &["path", "limit", "copies", "wait-seconds"]),
+    ];
     let value = prop_oneof![
-        "[0-9]{1,6}",
-        "\"[0-9]{1,20}[kKMG]?\"",
-        "\"(drop|block|line|none|/x)\"",
-        "-[0-9]{1,3}|true|[0-9]{18,20}|\\[\\]|\"",
+        12 => "[0-9]{1,8}|\"[0-9]{1,7}[kKMG]\"",
+        1 => "\"(drop|block|line|none|/x|[0-9]{20})\"|-[0-9]{1,3}|true|[0-9]{18,20}|\\[\\]|\"",
     ];
-    let part = prop::sample::select(vec!["", "[defaults]", "[bounds]", "[daemon]", "[qemu]", "[other]"]);
-    let line = prop_oneof![
-        1 => part.prop_map(str::to_owned),
-        3 => (key, value).prop_map(|(key, value)| format!("{key} = {value}")),
-    ];
-    check(6_000, &prop::collection::vec(line, 0..8), |lines| config::check(lines.join("\n").as_bytes()));
+    let key = KEYS.iter().map(|(_, keys)| keys.len()).sum::<usize>();
+    let configurations = prop::collection::vec(prop::option::weighted(0.2, value), key);
+    check(6_000, &configurations, |values| {
+        let mut values = values.into_iter();
+        let parts = KEYS.map(|(part, keys)| {
+            let lines = keys.iter().zip(&mut values).filter_map(|(key, value)| Some(format!("{key} = {}\n", value?)));
+            format!("[{part}]\n{}", lines.collect::<String>())
+        });
+        config::check(parts.concat().as_bytes());
+    });
     check(2_000, &prop::collection::vec(any::<u8>(), 0..200), |bytes| config::check(&bytes));
 }
