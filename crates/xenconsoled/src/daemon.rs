@@ -12,7 +12,8 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::kept::{self, Kept, Legacy, Resumed, Safe};
+use crate::kept::{Kept, Legacy, Resumed, Safe};
+use crate::lock::{Lock, LockError};
 use crate::logs::{Action, Logs, Seen, StreamId};
 use crate::notify::Notify;
 use crate::pipe;
@@ -49,13 +50,8 @@ pub enum DaemonError {
     #[error("{0}")]
     Store(#[from] xenstore::Error),
     /// Another daemon has the run directory, or it cannot be used.
-    #[error("{run}/xenlog.lock: {}", lock_text(.why))]
-    Lock {
-        /// The run directory.
-        run: String,
-        /// The system's answer.
-        why: std::io::Error,
-    },
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// What is to outlive the daemon cannot be kept in the run directory.
     #[error("{run}: cannot keep account there: {why}")]
     Keep {
@@ -72,13 +68,6 @@ pub enum DaemonError {
         /// Its answer.
         why: std::io::Error,
     },
-}
-
-fn lock_text(why: &std::io::Error) -> String {
-    match why.kind() {
-        std::io::ErrorKind::WouldBlock => "another daemon serves this run directory".to_owned(),
-        _ => why.to_string(),
-    }
 }
 
 fn system<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> DaemonError {
@@ -106,7 +95,7 @@ pub struct Daemon {
     /// Whether the loss of the store has been reported.
     is_lost: bool,
     /// Held as long as the daemon serves this run directory.
-    _lock: OwnedFd,
+    _lock: Lock,
     /// When memory that was needed for a moment is given back.
     give_back: Option<Instant>,
 }
@@ -122,7 +111,7 @@ impl Daemon {
         let leave = signals(&[SIGTERM, SIGINT]).map_err(system("catch signals"))?;
         let reopen = signals(&[SIGHUP]).map_err(system("catch signals"))?;
         let run = settings.rules.run.path();
-        let lock = kept::lock(run).map_err(|why| DaemonError::Lock { run: run.display().to_string(), why })?;
+        let lock = Lock::take(run)?;
         let kept = Kept::open(&settings.rules, notify, received);
         let (kept, legacy) = kept.map_err(|why| DaemonError::Keep { run: run.display().to_string(), why })?;
         let writers = Writers::start(settings.places, Arc::clone(kept.book()), kept.is_kept());

@@ -2,8 +2,7 @@
 //! was killed at any moment is followed by one that goes on where it was.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use logproto::{EntryKey, Request, Rules};
@@ -310,14 +309,4 @@ impl Received {
         unknown.extend(writers.keys().map(|number: &u32| format!("hand-w-{number}")));
         Received { pipes, hands, unknown }
     }
-}
-
-/// Takes the lock that says which daemon serves a run directory. It is held as long as the descriptor is open, by this process
-/// alone.
-pub fn lock(run: &Path) -> std::io::Result<OwnedFd> {
-    use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = open(run.join("xenlog.lock"), flags, Mode::RUSR | Mode::WUSR)?;
-    flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive)?;
-    Ok(file)
 }

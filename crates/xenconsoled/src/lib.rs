@@ -18,6 +18,7 @@ mod gap;
 mod hand;
 pub mod keeper;
 mod kept;
+mod lock;
 mod logs;
 #[cfg(test)]
 mod model;

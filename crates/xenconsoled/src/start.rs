@@ -10,6 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::daemon::Daemon;
 use crate::keeper::{self, Plan};
+use crate::lock::Lock;
 use crate::notify;
 use crate::options::{Leave, Options};
 use crate::own_log::{self, Sink};
@@ -68,6 +69,11 @@ fn start() -> Result<(), Leave> {
     if supervises.is_some() && !interactive && options.config.as_ref().is_some_and(|config| config.is_relative()) {
         // The daemon is started again and again, in the background, where the working directory is another.
         return Err(fail(22, "--config: with --supervise it must be an absolute path".into()));
+    }
+    if options.kept == 0 {
+        // Said while there is somebody to hear it, and before the pid file of the one that serves is written over.
+        let lock = Lock::take(settings.rules.run.path()).map_err(|why| fail(FAILED, why.to_string()))?;
+        drop(lock);
     }
     if !interactive && options.kept == 0 {
         go_to_background(&pid_file).map_err(|why| fail(FAILED, why))?;

@@ -131,8 +131,47 @@ fn a_second_keeper_leaves() {
     let mut second = host.keeper("second");
     let status = until("the second keeper's end", || second.child.try_wait().unwrap());
     assert_eq!(status.code(), Some(1));
-    assert!(host.said("second").contains("another daemon"), "{}", host.said("second"));
+    let expected = format!("another daemon, process {},", served.as_raw_nonzero());
+    assert!(host.said("second").contains(&expected), "{}", host.said("second"));
     assert_eq!(daemon(first.pid(), None), served);
+}
+
+/// A second start wrote its id over that of the keeper that serves, and nobody could stop that any more.
+#[test]
+fn a_second_start_is_told_and_leaves_the_pid_file_alone() {
+    let host = Host::new();
+    let first = host.keeper("first");
+    daemon(first.pid(), None);
+    let pid_file = host.dir.path().join("pid");
+    for args in [&["--supervise"][..], &[]] {
+        fs::write(&pid_file, "the first one's\n").unwrap();
+        let output = host.command(args).arg("--pid-file").arg(&pid_file).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("another daemon, process "), "{said}");
+        assert_eq!(fs::read_to_string(&pid_file).unwrap(), "the first one's\n");
+    }
+}
+
+/// The daemon of a keeper that was killed goes on. Who starts a new one is told what to do, and it is enough.
+#[test]
+fn after_a_keeper_was_killed_the_way_out_is_the_one_that_is_told() {
+    let host = Host::new();
+    let first = host.keeper("first");
+    let orphan = daemon(first.pid(), None);
+    let _guard = Background { keeper: orphan };
+    first.signal(Signal::KILL);
+    is_gone(first.pid());
+    let mut second = host.keeper("second");
+    let status = until("the second keeper's end", || second.child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+    let told = host.said("second");
+    let id = told.split("kill ").nth(1).and_then(|rest| rest.split(':').next()).unwrap_or_else(|| panic!("{told}"));
+    assert_eq!(id, orphan.as_raw_nonzero().to_string());
+    kill_process(orphan, Signal::TERM).unwrap();
+    is_gone(orphan);
+    let third = host.keeper("third");
+    daemon(third.pid(), None);
 }
 
 #[test]
