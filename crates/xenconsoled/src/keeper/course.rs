@@ -90,7 +90,9 @@ impl Course {
         match (self.state, self.wish) {
             (State::Waiting { .. }, Wish::Renew) => Some(Order::Renew),
             // What is kept may hold bytes that only a daemon can write.
-            (State::Waiting { .. }, Wish::Stop(_)) => Some(if keeps { Order::Start } else { Order::Leave(0) }),
+            (State::Waiting { .. }, Wish::Stop(_)) if !keeps => Some(Order::Leave(0)),
+            (State::Waiting { .. }, Wish::Stop(by)) if now >= by => Some(Order::Leave(1)),
+            (State::Waiting { until }, Wish::Stop(_)) => (now >= until).then_some(Order::Start),
             (State::Waiting { until }, Wish::Serve) => (now >= until).then_some(Order::Start),
             (State::Running { since, .. }, Wish::Renew) => Some(self.kill(since, now)),
             // A signal that comes before the daemon waits for it would end it where it stands.
@@ -113,6 +115,7 @@ impl Course {
     pub fn deadline(&self) -> Option<Instant> {
         let silent = self.silent_until();
         match (self.state, self.wish) {
+            (State::Waiting { until }, Wish::Stop(by)) => Some(until.min(by)),
             (State::Waiting { until }, _) => Some(until),
             (State::Running { .. }, Wish::Stop(by)) => Some(silent.map_or(by, |until| until.min(by))),
             (State::Running { .. }, _) => silent,
@@ -169,6 +172,8 @@ impl Course {
         self.state = State::Waiting { until: now + pause };
         match (self.wish, end) {
             (Wish::Stop(_), End::Exit(status)) => Err(status),
+            // It had no time to write what is kept: the next one has.
+            (Wish::Stop(by), End::Signal(_)) if keeps && now < by => Ok(pause),
             (Wish::Stop(_), End::Signal(number)) => Err(128 + number),
             // What is wrong then is how it was called, or what it needs is not there. It has said so.
             (_, End::Exit(status)) if !self.has_served && !keeps => Err(status),
@@ -206,7 +211,8 @@ impl Course {
     fn silent_until(&self) -> Option<Instant> {
         match self.state {
             State::Running { heard, serves: true, .. } => Some(heard + self.watchdog?),
-            State::Running { heard, serves: false, .. } => Some(heard + START),
+            // Whatever it says meanwhile.
+            State::Running { since, serves: false, .. } => Some(since + START),
             _ => None,
         }
     }

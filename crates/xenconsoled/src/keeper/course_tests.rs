@@ -87,7 +87,7 @@ fn a_program_that_cannot_be_started_is_tried_again_and_not_in_a_hurry() {
     }
     assert_eq!(course.deadline(), Some(now + S));
     course.stop(now);
-    assert_eq!(course.order(now, true), Some(Order::Start), "once more, for what is kept");
+    assert_eq!(course.order(now + S, true), Some(Order::Start), "once more, for what is kept");
     assert_eq!(course.not_started(now), Err(1));
 }
 
@@ -126,7 +126,8 @@ fn a_silent_daemon_is_aborted_then_killed() {
 #[test]
 fn one_that_does_not_come_to_serve_is_stuck_too() {
     let (mut course, now) = started();
-    assert_eq!(course.deadline(), Some(now + START));
+    course.heard(now + START - S);
+    assert_eq!(course.deadline(), Some(now + START), "whatever it says meanwhile");
     assert_eq!(course.order(now + START, false), Some(Order::Send(Signal::ABORT)));
     let now = Instant::now();
     let mut course = Course::new(now, None, false);
@@ -137,13 +138,46 @@ fn one_that_does_not_come_to_serve_is_stuck_too() {
 
 #[test]
 fn a_stop_is_passed_on_and_its_status_is_the_keepers() {
-    for (end, status) in [(End::Exit(0), 0), (End::Exit(1), 1), (End::Signal(9), 137)] {
+    for (end, keeps, status) in [(End::Exit(0), true, 0), (End::Exit(1), true, 1), (End::Signal(9), false, 137)] {
         let (mut course, now) = serving();
         course.stop(now);
         assert_eq!(course.order(now, true), Some(Order::Send(Signal::TERM)));
         assert_eq!(course.order(now, true), None);
-        assert_eq!(course.ended(now + S, end, true), Err(status));
+        assert_eq!(course.ended(now + S, end, keeps), Err(status));
     }
+}
+
+/// A daemon that crashed while it emptied its pipes took the keeper with it, and what was still in them.
+#[test]
+fn one_that_is_killed_before_it_has_written_everything_is_followed_by_one_that_does() {
+    let (mut course, now) = serving();
+    course.stop(now);
+    course.order(now, true);
+    assert_eq!(course.ended(now, End::Signal(11), true), Ok(Duration::ZERO));
+    assert_eq!(course.order(now, true), Some(Order::Start));
+    course.started(now);
+    course.serves();
+    assert_eq!(course.order(now, true), Some(Order::Send(Signal::TERM)));
+    assert_eq!(course.ended(now, End::Exit(0), true), Err(0));
+}
+
+#[test]
+fn one_that_is_killed_again_and_again_does_not_prolong_a_stop_and_is_not_started_in_a_hurry() {
+    let (mut course, mut now) = serving();
+    course.stop(now);
+    let by = now + STOP;
+    let mut starts = 0;
+    while let Ok(pause) = course.ended(now, End::Signal(11), true) {
+        now += pause;
+        match course.order(now, true) {
+            Some(Order::Start) => course.started(now),
+            Some(Order::Leave(status)) => return assert_eq!((status, now >= by), (1, true)),
+            other => panic!("{other:?}"),
+        }
+        starts += 1;
+        assert!(starts < 40 && course.deadline() <= Some(by));
+    }
+    assert!(now >= by);
 }
 
 #[test]
@@ -208,5 +242,10 @@ fn a_stop_is_stronger_than_a_renewal() {
     course.order(now, true);
     course.stop(now);
     course.renew();
-    assert_eq!(course.ended(now, End::Signal(9), true), Err(137));
+    // But what the killed daemon held is written first.
+    assert_eq!(course.ended(now, End::Signal(9), true), Ok(Duration::ZERO));
+    assert_eq!(course.order(now, true), Some(Order::Start));
+    course.started(now);
+    course.serves();
+    assert_eq!(course.order(now, true), Some(Order::Send(Signal::TERM)));
 }

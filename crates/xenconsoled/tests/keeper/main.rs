@@ -124,6 +124,17 @@ fn a_flood_of_descriptors_ends_at_the_bound_and_what_was_there_first_stays() {
     assert!(scene.keeper_descriptors().len() < 150);
 }
 
+/// As many logs as a large host has.
+#[test]
+fn four_thousand_are_kept() {
+    let mut scene = Scene::begin(&Settings { descriptors: Some(16384), ..Settings::default() });
+    let daemon = scene.daemon();
+    daemon.ready();
+    assert_eq!(daemon.ask("flood 4000"), "done");
+    daemon.kill();
+    assert_eq!(scene.daemon().received.len(), 4000);
+}
+
 #[test]
 fn a_flood_of_words_costs_no_memory() {
     let mut scene = Scene::begin(&Settings::default());
@@ -189,6 +200,22 @@ fn a_daemon_that_only_begins_is_stopped_when_it_can_be() {
     scene.signal(Signal::INT);
     // Passed on now, it would end the daemon before this answer.
     assert_eq!(daemon.ask("status still here"), "done");
+    daemon.tell("ready");
+    assert_eq!(scene.ended(), Some(7));
+}
+
+/// Killed while it should have written what is kept, the daemon took the keeper with it, and all that.
+#[test]
+fn a_stop_is_seen_through_when_the_daemon_dies_of_it() {
+    let mut scene = Scene::begin(&Settings::default());
+    let daemon = scene.daemon();
+    let kept = daemon.store("a", 1);
+    scene.halt();
+    scene.signal(Signal::TERM);
+    daemon.kill();
+    scene.signal(Signal::CONT);
+    let daemon = scene.daemon();
+    assert_eq!(daemon.received, kept);
     daemon.tell("ready");
     assert_eq!(scene.ended(), Some(7));
 }
