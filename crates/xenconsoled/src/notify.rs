@@ -32,11 +32,13 @@ pub struct Notify {
     queue: VecDeque<Queued>,
     /// How many in the queue are about descriptors.
     unsafe_yet: usize,
-    /// The other side's queue was full; an event loop can wait until it is not.
+    /// The other side could not take more.
     is_full: bool,
     /// There is no other side any more.
     is_gone: bool,
     kept: Names,
+    /// It was said that not everything is kept.
+    is_short: bool,
     watchdog: Option<Watchdog>,
 }
 
@@ -102,7 +104,7 @@ impl Notify {
         socket.connect_addr(&address)?;
         let watchdog = watchdog.map(|most| Watchdog { interval: most / 4, next: Instant::now() });
         let (queue, kept) = (VecDeque::new(), Names::default());
-        Ok(Notify { socket, queue, unsafe_yet: 0, is_full: false, is_gone: false, kept, watchdog })
+        Ok(Notify { socket, queue, unsafe_yet: 0, is_full: false, is_gone: false, kept, is_short: false, watchdog })
     }
 
     /// These are kept already: a predecessor left them.
@@ -143,14 +145,26 @@ impl Notify {
     }
 
     /// Has descriptors kept by a name, which may have some already. What is kept once must not be stored again: systemd takes
-    /// it for the same, the keeper does not. Whether they will be is the answer: if not, there are too many, or nobody keeps them.
+    /// it for the same, the keeper does not. Whether they will be is the answer: if not, there are too many, which is said once,
+    /// or nobody keeps them.
     pub fn store(&mut self, name: &str, descriptors: &[BorrowedFd<'_>]) -> bool {
-        if self.is_gone || !message::is_name(name) || !self.kept.has_room(name, descriptors.len()) {
+        if self.is_gone || !message::is_name(name) {
+            return false;
+        }
+        if !self.kept.has_room(name, descriptors.len()) {
+            let Names { descriptors, bytes, .. } = self.kept;
+            self.say_short(&format!("there are {descriptors} already, with {bytes} bytes of names"));
             return false;
         }
         for some in descriptors.chunks(message::DESCRIPTORS) {
             let copies: io::Result<Vec<OwnedFd>> = some.iter().map(|fd| fd.try_clone_to_owned()).collect();
-            let Ok(descriptors) = copies else { return false };
+            let descriptors = match copies {
+                Ok(descriptors) => descriptors,
+                Err(why) => {
+                    self.say_short(&why.to_string());
+                    return false;
+                }
+            };
             self.kept.add(name, descriptors.len());
             let about = About::Store(name.to_owned());
             self.queue.push_back(Queued { text: message::store(name), about, descriptors });
@@ -190,12 +204,11 @@ impl Notify {
                     crash::point();
                 }
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => {
+                // The others are a want of memory, or too much under way: they pass too.
+                Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM | Errno::TOOMANYREFS) => {
                     self.is_full = true;
                     return;
                 }
-                // For want of memory: next time.
-                Err(Errno::NOBUFS | Errno::NOMEM | Errno::TOOMANYREFS) => return,
                 Err(why) => {
                     tracing::warn!(
                         "nobody keeps this daemon's descriptors any more ({why}): if it ends, bytes may be lost"
@@ -208,7 +221,7 @@ impl Notify {
         }
     }
 
-    /// Whether an event loop should wait until something can be sent.
+    /// Whether something could not be sent: to be tried again before long.
     pub fn wants_write(&self) -> bool {
         self.is_full
     }
@@ -221,6 +234,16 @@ impl Notify {
     /// Whether there is nobody any more who keeps anything. There will be none: a keeper does not come back.
     pub fn is_gone(&self) -> bool {
         self.is_gone
+    }
+
+    /// Says once that something cannot be kept.
+    fn say_short(&mut self, why: &str) {
+        if !self.is_short {
+            self.is_short = true;
+            tracing::error!(
+                "no more descriptors can be kept ({why}): if this daemon is killed, bytes of some logs may be lost"
+            );
+        }
     }
 
     fn say(&mut self, text: String, about: About) {

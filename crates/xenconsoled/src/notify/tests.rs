@@ -134,11 +134,26 @@ fn no_more_is_kept_than_can_be_passed_on() {
         keeper.read_all(&mut notify);
         kept += 1;
     }
-    assert_eq!(kept, message::NAMES / 208);
+    assert_eq!((kept, notify.is_short), (message::NAMES / 208, true), "and it was said");
     notify.remove(&format!("{long}0000000"));
     assert!(notify.store(&format!("{long}0000000"), &[fd]) && !notify.store("with a : colon", &[fd]));
     notify.kept.most = Some(notify.kept.descriptors + 2);
     assert!(!notify.store("a", &[fd, fd, fd]) && notify.store("a", &[fd, fd]) && !notify.store("a", &[fd]));
+}
+
+/// A log is kept by one descriptor, and a hand by two.
+#[test]
+fn ten_thousand_logs_can_be_kept_however_large_their_numbers() {
+    let (keeper, mut notify) = pair(None);
+    let fd = keeper.socket.as_fd();
+    for hand in 0..20 {
+        assert!(notify.store(&format!("hand-r-{hand}"), &[fd]) && notify.store(&format!("hand-w-{hand}"), &[fd]));
+    }
+    for log in 0..10_000 {
+        assert!(notify.store(&format!("log-{}", 10_000_000 + log), &[fd]), "{log}");
+        keeper.read_all(&mut notify);
+    }
+    assert!(!notify.is_short);
 }
 
 #[test]
