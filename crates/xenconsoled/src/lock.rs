@@ -38,14 +38,14 @@ impl Lock {
     pub fn take(run: &Path) -> Result<Lock, LockError> {
         let path = run.join("xenlog.lock");
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let locked = open(&path, flags, Mode::RUSR | Mode::WUSR).and_then(|file| {
-            let lock = flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive);
-            Ok((lock, file))
-        });
-        match locked {
-            Ok((Ok(()), file)) => Ok(Lock { _file: file }),
-            Ok((Err(Errno::WOULDBLOCK), file)) => Err(LockError::Held { path, holder: holder(file.as_fd()) }),
-            Ok((Err(why), _)) | Err(why) => Err(LockError::System { path, why }),
+        let file = match open(&path, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => file,
+            Err(why) => return Err(LockError::System { path, why }),
+        };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(Errno::WOULDBLOCK) => Err(LockError::Held { path, holder: holder(file.as_fd()) }),
+            Err(why) => Err(LockError::System { path, why }),
         }
     }
 }
