@@ -97,7 +97,7 @@ impl Account {
         if self.dropped == self.marked {
             self.from = now;
         }
-        (self.dropped, self.to) = (self.dropped + bytes, now);
+        (self.dropped, self.to) = (self.dropped.saturating_add(bytes), now);
     }
 }
 
@@ -223,6 +223,8 @@ fn account_at(number: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -254,5 +256,51 @@ mod tests {
         std::fs::remove_file(dir.path().join(NAME)).unwrap();
         std::os::unix::fs::symlink("/dev/null", dir.path().join(NAME)).unwrap();
         assert!(Book::open(dir.path()).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(crate::same_every_time())]
+
+        #[test]
+        fn any_record_is_read_back(number in 0u32..2000, words: [u64; 6], kind in 0u8..4, micros in 0u64..1 << 52) {
+            let dir = tempfile::tempdir().unwrap();
+            let book = Book::open(dir.path()).unwrap();
+            let [stream, offset, len, consume, marked, dropped] = words;
+            let stream = StreamId(stream >> 1);
+            let phase = match kind {
+                0 => Phase::Moving,
+                1 => Phase::Writing { offset, len, consume, marked },
+                2 => Phase::Consuming,
+                _ => Phase::Dropping { dropped, bytes: len },
+            };
+            let hand = HandRecord { stream, phase };
+            let from = UNIX_EPOCH + Duration::from_micros(micros);
+            let account = Account { stream, dropped, marked, from, to: from + Duration::from_micros(1) };
+            book.set_hand(number, hand).unwrap();
+            book.set_account(number, &account).unwrap();
+            prop_assert_eq!((book.hand(number).unwrap(), book.account(number).unwrap()), (Some(hand), Some(account)));
+            prop_assert_eq!((book.hand(number + 1).unwrap(), book.account(number + 1).unwrap()), (None, None));
+        }
+
+        /// What was cut off was never written; what is there is something, whatever it is.
+        #[test]
+        fn any_bytes_are_a_book(bytes: [u8; 64], cut in 0usize..65, number in 0u32..3) {
+            let dir = tempfile::tempdir().unwrap();
+            drop(Book::open(dir.path()).unwrap());
+            for at in [account_at(number), hand_at(number)] {
+                let file = File::options().write(true).open(dir.path().join(NAME)).unwrap();
+                file.write_all_at(&bytes[..cut], at).unwrap();
+                let book = Book::open(dir.path()).unwrap();
+                if let Some(HandRecord { phase: Phase::Writing { len, .. }, .. }) = book.hand(number).unwrap() {
+                    // Behind the end there is no text.
+                    prop_assert!(len == 0 || book.text(number, len).is_err());
+                }
+                if let Some(mut account) = book.account(number).unwrap() {
+                    let (stream, dropped) = (account.stream, account.dropped);
+                    book.count_dropped(number, stream, dropped, u64::MAX).unwrap();
+                    account.count(1, SystemTime::now());
+                }
+            }
+        }
     }
 }

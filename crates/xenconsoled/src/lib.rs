@@ -46,3 +46,10 @@ mod writer;
 mod writers;
 
 pub use start::main;
+
+/// How properties are tested: with inputs that are the same in every run.
+#[cfg(test)]
+fn same_every_time() -> proptest::test_runner::Config {
+    let rng_seed = proptest::test_runner::RngSeed::Fixed(1);
+    proptest::test_runner::Config { failure_persistence: None, rng_seed, ..Default::default() }
+}

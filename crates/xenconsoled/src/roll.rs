@@ -17,6 +17,8 @@ use crate::logs::{FifoId, Patience, StreamId};
 
 /// The file's name in the run directory.
 pub const NAME: &str = "xenlog.roll";
+/// No daemon gives out so many numbers: what says that is none of ours, and would leave no number for the next log.
+const MOST_IDS: u64 = 1 << 62;
 
 /// One log on the roll.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +52,8 @@ impl Roll {
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         for line in String::from_utf8_lossy(&text[..whole]).lines() {
             let fields: Vec<&str> = line.split('\t').collect();
-            let Some(id) = fields.get(1).and_then(|id| id.parse().ok()).map(StreamId) else { continue };
+            let id = fields.get(1).and_then(|id| id.parse().ok()).filter(|id| *id < MOST_IDS);
+            let Some(id) = id.map(StreamId) else { continue };
             match fields[0] {
                 "open" => {
                     let served = lines.get(&id).is_some_and(|line: &Line| line.served);
@@ -158,6 +161,7 @@ fn parse(fields: &[&str], rules: &Rules) -> Option<Line> {
 mod tests {
     use super::*;
     use logproto::{Config, Policy, Stamp};
+    use proptest::prelude::*;
 
     fn world() -> (tempfile::TempDir, Rules) {
         let dir = tempfile::tempdir().unwrap();
@@ -215,5 +219,83 @@ mod tests {
         roll.open(StreamId(1), &good).unwrap();
         roll.write("open\t2\tnonsense\n\u{0}\nend\t9\tdrain\ngone\t1").unwrap();
         assert_eq!(Roll::read(dir.path(), &rules), BTreeMap::from([(StreamId(1), good)]));
+    }
+
+    /// What may happen to the roll: which log, and what.
+    fn changes() -> impl Strategy<Value = Vec<(u64, u8, u32, u64)>> {
+        proptest::collection::vec((0u64..5, 0u8..5, any::<u32>(), any::<u64>()), 0..30)
+    }
+
+    proptest! {
+        #![proptest_config(crate::same_every_time())]
+
+        /// Cut off anywhere, it says what stood at the last whole line.
+        #[test]
+        fn what_was_written_is_read_back_up_to_where_it_was_cut(changes in changes(), cut: prop::sample::Index) {
+            let (dir, rules) = world();
+            let path = dir.path().join(NAME);
+            let mut roll = Roll::begin(dir.path(), &BTreeMap::new()).unwrap();
+            let mut stands: BTreeMap<StreamId, Line> = BTreeMap::new();
+            let mut steps = vec![(0, stands.clone())];
+            for (id, what, small, large) in changes {
+                let id = StreamId(id);
+                match what {
+                    0 | 1 => {
+                        let mut line = line(&rules, if what == 0 { Owner::Host } else { Owner::Domain(DomId::MAX) }, "a_-9");
+                        (line.account, line.request.copies, line.request.limit, line.fifo.dev) = (small, small, large, large);
+                        roll.open(id, &line).unwrap();
+                        line.served = stands.get(&id).is_some_and(|line| line.served);
+                        stands.insert(id, line);
+                    }
+                    2 => {
+                        roll.served(id).unwrap();
+                        stands.entry(id).and_modify(|line| line.served = true);
+                    }
+                    3 => {
+                        let patience = if small % 2 == 0 { Patience::Drain } else { Patience::Endless };
+                        roll.end(id, patience).unwrap();
+                        stands.entry(id).and_modify(|line| line.ending = Some(patience));
+                    }
+                    _ => {
+                        roll.gone(id).unwrap();
+                        stands.remove(&id);
+                    }
+                }
+                steps.push((std::fs::metadata(&path).unwrap().len(), stands.clone()));
+            }
+            prop_assert_eq!(&Roll::read(dir.path(), &rules), &stands);
+            let len = cut.index(usize::try_from(steps[steps.len() - 1].0).unwrap() + 1) as u64;
+            File::options().write(true).open(&path).unwrap().set_len(len).unwrap();
+            let at_cut = steps.iter().rfind(|(end, _)| *end <= len).unwrap();
+            prop_assert_eq!(&Roll::read(dir.path(), &rules), &at_cut.1);
+        }
+
+        /// And whatever is in it, there is room for one more log.
+        #[test]
+        fn any_bytes_are_a_roll(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            lines in "((open|end|served|gone|x)(\t([0-9]{1,21}|host|a|drop|none|endless|[^\n]{0,5})){0,13}\n){0,5}",
+        ) {
+            let (dir, rules) = world();
+            for text in [&bytes[..], lines.as_bytes()] {
+                std::fs::write(dir.path().join(NAME), text).unwrap();
+                let read = Roll::read(dir.path(), &rules);
+                prop_assert!(read.keys().all(|id| id.0 < MOST_IDS));
+                // A new one says the same.
+                Roll::begin(dir.path(), &read).unwrap();
+                prop_assert_eq!(Roll::read(dir.path(), &rules), read);
+            }
+        }
+    }
+
+    /// Behind the largest number there is none for the next log.
+    #[test]
+    fn a_number_that_no_log_can_have_is_no_number() {
+        let (dir, rules) = world();
+        let mut roll = Roll::begin(dir.path(), &BTreeMap::new()).unwrap();
+        let line = line(&rules, Owner::Host, "a");
+        roll.open(StreamId(u64::MAX), &line).unwrap();
+        roll.open(StreamId(MOST_IDS - 1), &line).unwrap();
+        assert_eq!(Roll::read(dir.path(), &rules).into_keys().collect::<Vec<_>>(), [StreamId(MOST_IDS - 1)]);
     }
 }

@@ -72,6 +72,8 @@ pub fn remove(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -103,5 +105,33 @@ mod tests {
             assert_eq!(Message::parse(store(bad).as_bytes()).kept_as(), "stored", "{bad}");
         }
         assert!(is_name(&long[1..]) && is_name("a b") && is_name(""));
+    }
+
+    proptest! {
+        #![proptest_config(crate::same_every_time())]
+
+        #[test]
+        fn any_bytes_are_a_message(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            lines in "((READY|STOPPING|STATUS|FDSTORE|FDSTOREREMOVE|FDNAME|x)=(1|[^\n]{0,300})\n?){0,6}",
+        ) {
+            for text in [&bytes[..], lines.as_bytes()] {
+                let message = Message::parse(text);
+                prop_assert!(is_name(message.kept_as()));
+                // Lines that are not known change nothing.
+                let more = [b"x=y\n", text].concat();
+                prop_assert_eq!(Message::parse(&more), message);
+            }
+        }
+
+        #[test]
+        fn any_name_is_heard_as_it_was_said(name in "[ -9;-~]{0,255}") {
+            let (stored, removed) = (store(&name), remove(&name));
+            let heard = Message::parse(stored.as_bytes());
+            prop_assert_eq!((heard.store, heard.remove, heard.kept_as()), (true, false, &name[..]));
+            let heard = Message::parse(removed.as_bytes());
+            prop_assert_eq!((heard.store, heard.remove, heard.kept_as()), (false, true, &name[..]));
+            prop_assert!(stored.len() < TEXT && removed.len() < TEXT);
+        }
     }
 }
