@@ -294,7 +294,9 @@ mod tests {
         let (dir, rules) = world();
         let mut roll = Roll::begin(dir.path(), &BTreeMap::new()).unwrap();
         let line = line(&rules, Owner::Host, "a");
-        roll.open(StreamId(u64::MAX), &line).unwrap();
+        for id in [u64::MAX, MOST_IDS] {
+            roll.open(StreamId(id), &line).unwrap();
+        }
         roll.open(StreamId(MOST_IDS - 1), &line).unwrap();
         assert_eq!(Roll::read(dir.path(), &rules).into_keys().collect::<Vec<_>>(), [StreamId(MOST_IDS - 1)]);
     }
