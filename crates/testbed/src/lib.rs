@@ -8,5 +8,6 @@ mod shim;
 mod store;
 mod until;
 
+pub use shim::preload;
 pub use store::{Store, StoreKind};
 pub use until::{PATIENCE, until};

@@ -25,6 +25,11 @@ impl Lifeline {
         self.child.try_wait().ok().flatten()
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         // The child was not waited for, so its number is still its own.
         let pid = rustix::process::Pid::from_child(&self.child);

@@ -1,4 +1,4 @@
-//! The stand-in for the hypervisor, compiled when it is first needed.
+//! Libraries in C that stand in for what a program calls, compiled when they are first needed: the hypervisor, for one.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -7,22 +7,30 @@ use std::process::Command;
 /// The source: what it does stands at its top.
 const SOURCE: &str = include_str!("../../../rig/store/store.c");
 
-/// The compiled library. It lies beside the test program, under a name that is another for another source, so that it
-/// is compiled once for all tests; in `private` where nothing can be written there.
+/// The compiled library: see [`preload`].
 ///
 /// # Errors
 /// Why there is none, for a person.
 pub(crate) fn library(private: &Path) -> Result<PathBuf, String> {
+    preload("xenstore-shim", SOURCE, private)
+}
+
+/// Compiles a library in C for LD_PRELOAD. It lies beside the test program, under a name that is another for another source, so
+/// that it is compiled once for all tests; in `private` where nothing can be written there.
+///
+/// # Errors
+/// Why there is none, for a person.
+pub fn preload(name: &str, source: &str, private: &Path) -> Result<PathBuf, String> {
     let mut hasher = DefaultHasher::new();
-    SOURCE.hash(&mut hasher);
-    let name = format!("xenstore-shim-{:016x}.so", hasher.finish());
+    source.hash(&mut hasher);
+    let name = format!("{name}-{:016x}.so", hasher.finish());
     let shared = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(&name)));
     if let Some(shared) = shared {
         if shared.exists() {
             return Ok(shared);
         }
         if let Ok(dir) = tempfile::Builder::new().prefix("shim").tempdir_in(shared.parent().unwrap_or(private)) {
-            compile(&dir.path().join(&name))?;
+            compile(source, &dir.path().join(&name))?;
             // Tests that compile at the same time each put the same thing in place.
             if std::fs::rename(dir.path().join(&name), &shared).is_ok() {
                 return Ok(shared);
@@ -30,13 +38,13 @@ pub(crate) fn library(private: &Path) -> Result<PathBuf, String> {
         }
     }
     let own = private.join(&name);
-    compile(&own)?;
+    compile(source, &own)?;
     Ok(own)
 }
 
-fn compile(library: &Path) -> Result<(), String> {
+fn compile(text: &str, library: &Path) -> Result<(), String> {
     let source = library.with_extension("c");
-    std::fs::write(&source, SOURCE).map_err(|error| format!("cannot write {}: {error}", source.display()))?;
+    std::fs::write(&source, text).map_err(|error| format!("cannot write {}: {error}", source.display()))?;
     let output = Command::new("cc")
         .args(["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread", "-o"])
         .args([library, &source])
@@ -45,7 +53,7 @@ fn compile(library: &Path) -> Result<(), String> {
     if output.status.success() {
         Ok(())
     } else {
-        Err(format!("cc did not compile rig/store/store.c:\n{}", String::from_utf8_lossy(&output.stderr)))
+        Err(format!("cc did not compile {}:\n{}", source.display(), String::from_utf8_lossy(&output.stderr)))
     }
 }
 

@@ -176,6 +176,25 @@ impl Store {
         self.run();
     }
 
+    /// Replaces the program of a store that runs, with all its nodes, watches and connections (xenstore-control(8),
+    /// `live-update`). Of Xen's two only the one written in C can do that.
+    ///
+    /// # Panics
+    /// If it is another kind of store, or does not work.
+    pub fn live_update(&self) {
+        let Running::Child(child) = &self.running else { panic!("no program runs") };
+        let program = self.kind.find().unwrap_or_else(|| panic!("no program"));
+        let updated = Command::new(program.with_file_name("xenstore-control"))
+            .args(["live-update".as_ref(), program.as_os_str()])
+            .env("XENSTORED_PATH", self.socket())
+            .output()
+            .unwrap_or_else(|error| panic!("cannot run xenstore-control: {error}"));
+        assert!(updated.status.success(), "{}", String::from_utf8_lossy(&updated.stderr));
+        // The tool waits until it is done. A program that took over was started with -U.
+        let line = std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap_or_default();
+        assert!(line.split(|byte| *byte == 0).any(|word| word == b"-U"), "{}", String::from_utf8_lossy(&line));
+    }
+
     fn run(&mut self) {
         if self.kind == StoreKind::Embedded {
             let server = Server::start(self.socket(), Limits::default()).unwrap_or_else(|error| panic!("{error}"));
@@ -276,6 +295,20 @@ mod tests {
         let stores = [Store::start(StoreKind::Embedded), Store::start(StoreKind::Embedded)];
         stores[0].client().write("/a", b"1").unwrap();
         assert!(stores[1].client().read("/a").unwrap_err().is_absent());
+    }
+
+    #[test]
+    fn a_live_update_keeps_nodes_and_connections() {
+        if !StoreKind::C.available() {
+            return;
+        }
+        let store = Store::start(StoreKind::C);
+        let mut client = store.client();
+        client.write("/a", b"1").unwrap();
+        for _ in 0..3 {
+            store.live_update();
+            assert_eq!(client.read("/a").unwrap(), b"1");
+        }
     }
 
     /// A test that is killed must leave no store behind: the store ends with its standard input.
