@@ -17,6 +17,8 @@ pub struct Budget {
     rate: Rate,
     left: u64,
     filled: Instant,
+    /// All was spent, and not enough has come since.
+    is_spent: bool,
 }
 
 /// A log over its budget is taken up again when so much may come: small bites would cost more than they move.
@@ -25,7 +27,7 @@ const BITE: u64 = 64 << 10;
 impl Budget {
     /// A full bucket.
     pub fn new(rate: Rate, now: Instant) -> Budget {
-        Budget { rate, left: rate.burst, filled: now }
+        Budget { rate, left: rate.burst, filled: now, is_spent: rate.burst == 0 }
     }
 
     /// How many bytes may be taken now, or when some may.
@@ -39,16 +41,18 @@ impl Budget {
             let new = u64::try_from(new).unwrap_or(u64::MAX);
             (self.left, self.filled) = (self.left.saturating_add(new).min(self.rate.burst.max(BITE)), now);
         }
-        if self.left > 0 {
+        self.is_spent &= self.left < BITE;
+        if !self.is_spent {
             return Ok(self.left);
         }
-        let wait = Duration::from_micros(BITE * 1_000_000 / self.rate.bytes + 1);
+        let wait = Duration::from_micros((BITE - self.left) * 1_000_000 / self.rate.bytes + 1);
         Err(self.filled + wait)
     }
 
     /// So many were taken.
     pub fn spend(&mut self, bytes: u64) {
         self.left = self.left.saturating_sub(bytes);
+        self.is_spent |= self.left == 0;
     }
 }
 
@@ -75,6 +79,25 @@ mod tests {
         }
         let rate = taken / 10;
         assert!((1000 << 10..=(1 << 20) + BITE).contains(&rate), "{rate} bytes a second");
+    }
+
+    /// A log that is looked at all the time had the few bytes that had come since the last look, each time anew: it was never over
+    /// its budget, so nothing was dropped, and whoever wrote to it waited.
+    #[test]
+    fn what_was_spent_comes_back_in_bites() {
+        let start = Instant::now();
+        let mut now = start;
+        let mut budget = Budget::new(Rate { bytes: 1 << 20, burst: BITE }, now);
+        budget.spend(BITE);
+        while let Err(until) = budget.allow(now) {
+            assert!(until > now);
+            now += Duration::from_micros(300);
+        }
+        // A sixteenth of a second.
+        assert!((62..=64).contains(&(now - start).as_millis()), "{:?}", now - start);
+        assert_eq!(budget.allow(now), Ok(BITE));
+        budget.spend(BITE / 2);
+        assert!(budget.allow(now).is_ok(), "a bite may be taken in pieces");
     }
 
     #[test]
