@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::crash;
@@ -36,6 +37,10 @@ pub const MOST_ACCOUNTS: u32 = ((HANDS - ACCOUNTS) / ACCOUNT) as u32;
 #[derive(Debug)]
 pub struct Book {
     file: File,
+    /// Whether it has its first line: without room for that it is a book that the next daemon does not read.
+    is_begun: AtomicBool,
+    /// Whether it was said that it cannot be written.
+    is_said: AtomicBool,
 }
 
 /// How far a hand has come with what it took.
@@ -111,11 +116,35 @@ impl Book {
         let file = options.open(run.join(NAME))?;
         let mut magic = [0; 8];
         let read = file.read_at(&mut magic, 0)?;
-        if read < magic.len() || &magic != MAGIC {
+        let is_ours = read == magic.len() && &magic == MAGIC;
+        if !is_ours {
+            if read > 0 {
+                tracing::warn!("{}: not a book of this version: begun anew", run.join(NAME).display());
+            }
             file.set_len(0)?;
-            file.write_all_at(MAGIC, 0)?;
         }
-        Ok(Book { file })
+        let book = Book { file, is_begun: AtomicBool::new(is_ours), is_said: AtomicBool::new(false) };
+        book.note(book.begin());
+        Ok(book)
+    }
+
+    fn begin(&self) -> io::Result<()> {
+        if !self.is_begun.load(Ordering::Relaxed) {
+            self.file.write_all_at(MAGIC, 0)?;
+            self.is_begun.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// What came of writing into it is said, once until it changes. The logs go on either way.
+    pub fn note(&self, written: io::Result<()>) {
+        match written {
+            Ok(()) => self.is_said.store(false, Ordering::Relaxed),
+            Err(why) if !self.is_said.swap(true, Ordering::Relaxed) => tracing::warn!(
+                "{NAME}: cannot keep account in the run directory: {why}; if the daemon is killed now, bytes may be lost"
+            ),
+            Err(_) => {}
+        }
     }
 
     /// What a hand is at; `None` where it was never used.
@@ -145,6 +174,7 @@ impl Book {
 
     /// What a hand is writing. The record is set after it.
     pub fn set_text(&self, number: u32, text: &[u8]) -> io::Result<()> {
+        self.begin()?;
         self.file.write_all_at(text, hand_at(number) + TEXT).inspect(|()| crash::point())
     }
 
@@ -209,6 +239,7 @@ impl Book {
         for (bytes, word) in bytes.chunks_exact_mut(8).zip(words) {
             bytes.copy_from_slice(&word.to_le_bytes());
         }
+        self.begin()?;
         self.file.write_all_at(&bytes, at).inspect(|()| crash::point())
     }
 }

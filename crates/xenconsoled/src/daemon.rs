@@ -1,5 +1,7 @@
 //! The main loop: the store, the writer's reports and signals. It never touches a log file and never waits for one.
 
+mod summary;
+
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -25,12 +27,15 @@ use crate::status::{self, Status};
 use crate::store::{Finding, Store};
 use crate::writer::{Command, Report};
 use crate::writers::{WriterId, Writers};
+use summary::Summary;
 
 /// How long a stop may take: pipes are emptied that long, and the goodbye waits that long for the store.
 const STOP: Duration = Duration::from_secs(5);
 
 /// How soon a pipe is tried to be made again.
 const OWED: Duration = Duration::from_millis(100);
+/// Findings, reports and actions of one round: some ms of work at most.
+const ROUND: usize = 64;
 /// How soon the keeper is tried again that did not take what it was told.
 const KEEPER_FULL: Duration = Duration::from_millis(5);
 /// So long after the last finding the store counts as settled. For thousands of entries there were thousands of events and replies
@@ -85,6 +90,7 @@ pub struct Daemon {
     relief: Relief,
     kept: Kept,
     status: Status,
+    summary: Summary,
     stale: Stale,
     /// Logs that are being opened: with which account, whose and for what.
     opening: HashMap<StreamId, (u32, EntryKey, Request)>,
@@ -127,7 +133,7 @@ impl Daemon {
         let store = Store::new(xenstore::Address::candidates(), settings.rules.run.clone())?;
         let keep = |why| DaemonError::Keep { run: run.display().to_string(), why };
         let status = Status::open(run).map_err(keep)?;
-        add(&status.fd(), STATUS)?;
+        status.listen(&epoll, STATUS).map_err(system("wait for events"))?;
         let logs = Logs::new(settings.rules);
         let (waiting_for, is_lost, opening, owed) = (None, false, HashMap::new(), vec![None]);
         let mut daemon = Daemon {
@@ -139,6 +145,7 @@ impl Daemon {
             relief,
             kept,
             status,
+            summary: Summary::default(),
             stale: Stale::new(Instant::now()),
             opening,
             leave,
@@ -181,8 +188,9 @@ impl Daemon {
         }
         loop {
             let now = Instant::now();
-            self.work(now);
+            let more = (!self.work(now)).then_some(Duration::ZERO);
             self.wait_for_store()?;
+            let now = Instant::now();
             let relief = self.relieve(now).then_some(relief::EVERY);
             let keeper = self.tell_keeper(now);
             let until = |at: Instant| at.saturating_duration_since(Instant::now());
@@ -190,7 +198,8 @@ impl Daemon {
             let status = self.answer_status(now);
             let stale = self.remove_stale(now);
             let owed = (!self.owed.is_empty()).then_some(OWED);
-            let timeout = [relief, keeper, status, owed, Some(stale), store, give_back].into_iter().flatten().min();
+            let timeout =
+                [more, relief, keeper, status, owed, Some(stale), store, give_back].into_iter().flatten().min();
             let timeout: Option<Timespec> = timeout.and_then(|wait| wait.try_into().ok());
             events.clear();
             match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
@@ -215,41 +224,45 @@ impl Daemon {
         }
     }
 
-    /// Does all that can be done now, until nothing new comes of it.
-    fn work(&mut self, now: Instant) {
-        loop {
-            self.store.process(now);
-            let mut idle = true;
-            while let Some(finding) = self.store.finding() {
-                idle = false;
-                self.give_back = Some(now + SETTLED);
-                self.found(finding);
-            }
-            while let Some((writer, report)) = self.writers.report() {
-                idle = false;
-                self.reported(writer, report);
-            }
-            self.make_hands();
-            while let Some(safe) = self.kept.safe() {
-                idle = false;
-                match safe {
-                    Safe::Log(stream, fifo) => self.logs.opened(stream, fifo),
-                    Safe::Hand(Some(writer), hand) => self.writers.give(writer, hand),
-                    Safe::Hand(None, hand) => self.relief.set_hand(hand),
+    /// Does some of what can be done now: so little that full pipes are looked at in time, however much there is. False when there
+    /// may be more.
+    fn work(&mut self, now: Instant) -> bool {
+        let mut idle = self.store.process(now);
+        for _ in 0..ROUND {
+            let Some(finding) = self.store.finding() else { break };
+            idle = false;
+            self.give_back = Some(now + SETTLED);
+            self.found(finding);
+        }
+        for _ in 0..ROUND {
+            let Some((writer, report)) = self.writers.report() else { break };
+            idle = false;
+            self.reported(writer, report);
+        }
+        self.make_hands();
+        for _ in 0..ROUND {
+            let Some(safe) = self.kept.safe() else { break };
+            idle = false;
+            match safe {
+                Safe::Log(stream, source) => {
+                    self.writers.tell(stream, Command::Begin(stream));
+                    self.logs.opened(stream, source.fifo());
+                    self.relief.add(stream, source);
                 }
+                Safe::Hand(Some(writer), hand) => self.writers.give(writer, hand),
+                Safe::Hand(None, hand) => self.relief.set_hand(hand),
             }
-            while let Some(action) = self.logs.action() {
-                idle = false;
-                self.act(action);
-            }
-            if idle {
-                break;
-            }
+        }
+        for _ in 0..ROUND {
+            let Some(action) = self.logs.action() else { break };
+            idle = false;
+            self.act(action);
         }
         if self.give_back.is_some_and(|at| at <= now) {
             self.give_back = None;
             xen_sys::memory::give_back();
         }
+        idle
     }
 
     /// Sees to it that nobody waits for a writer that is stuck. True while that is so.
@@ -265,12 +278,16 @@ impl Daemon {
 
     /// Shows whoever keeps watch that this loop goes round. Answers with how long it may stand still at most.
     fn tell_keeper(&mut self, now: Instant) -> Option<Duration> {
+        let counts = [self.logs.counts().0, self.relief.stuck(), self.kept.not_kept()];
         let notify = self.kept.notify()?;
         notify.alive(now);
+        if let Some(line) = self.summary.news(counts, now) {
+            notify.status(&line);
+        }
         notify.process();
-        let full = notify.wants_write().then_some(KEEPER_FULL);
+        let full = (notify.wants_write() || !notify.is_flushed()).then_some(KEEPER_FULL);
         let watchdog = notify.deadline().map(|at| at.saturating_duration_since(now));
-        [full, watchdog].into_iter().flatten().min()
+        [full, watchdog, self.summary.due(counts, now)].into_iter().flatten().min()
     }
 
     /// Removes FIFOs that dead clients left. Answers with when to look again.
@@ -326,9 +343,8 @@ impl Daemon {
         match report {
             Report::Opened(stream, source) => {
                 if let Some((account, key, request)) = self.opening.remove(&stream) {
-                    self.kept.opened(stream, account, key, request, &source);
+                    self.kept.opened(stream, account, key, request, source);
                 }
-                self.relief.add(stream, source);
             }
             Report::Refused(stream, refusal) => {
                 if let Some((account, ..)) = self.opening.remove(&stream) {
@@ -435,12 +451,19 @@ impl Daemon {
             self.store.process(Instant::now());
             self.writers.look();
             while let Some((_, report)) = self.writers.report() {
-                running -= usize::from(matches!(report, Report::Stopped));
+                match report {
+                    Report::Stuck(stream) => self.relief.set_stuck(stream, true),
+                    Report::Stopped => running -= 1,
+                    _ => {}
+                }
             }
+            // Nobody waits for a disk meanwhile either.
+            let relief = self.relieve(Instant::now()).then_some(relief::EVERY);
             if self.wait_for_store().is_err() {
                 break;
             }
-            let wait: Option<Timespec> = deadline.saturating_duration_since(Instant::now()).try_into().ok();
+            let wait = deadline.saturating_duration_since(Instant::now());
+            let wait: Option<Timespec> = relief.map_or(wait, |relief| relief.min(wait)).try_into().ok();
             let mut events = Vec::with_capacity(16);
             if !(running == 0 && self.store.is_quiet())
                 && epoll::wait(&self.epoll, spare_capacity(&mut events), wait.as_ref())
@@ -472,3 +495,6 @@ fn signals(which: &[i32]) -> std::io::Result<UnixStream> {
 fn empty(stream: &UnixStream) {
     while rustix::io::read(stream, &mut [0; 64]).is_ok_and(|read| read > 0) {}
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ use crate::book::{Book, HandRecord, Phase};
 use crate::chunk::Chunk;
 use crate::file::LogFile;
 use crate::logs::StreamId;
+use crate::stamp;
 
 /// One hand.
 #[derive(Debug)]
@@ -41,14 +42,19 @@ impl Hand {
         Hand { number, chunk, book, record, text: Vec::new(), written: 0 }
     }
 
-    /// A hand as a killed daemon left it. `chunk` is its pipe. One of which nothing was noted was never used.
-    pub fn recover(number: u32, chunk: Chunk, book: Arc<Book>) -> io::Result<Hand> {
-        let record = book.hand(number)?.unwrap_or(HandRecord { stream: NOBODY, phase: Phase::Moving });
-        let text = match record.phase {
-            Phase::Writing { len, .. } => book.text(number, len)?,
-            Phase::Moving | Phase::Consuming | Phase::Dropping { .. } => Vec::new(),
-        };
-        Ok(Hand { number, chunk, book, record, text, written: 0 })
+    /// A hand as a killed daemon left it. `chunk` is its pipe. One of which nothing was noted was never used. Where the book cannot
+    /// be read, what is in the pipe goes on as it is: better twice, or without a time, than not at all.
+    pub fn recover(number: u32, chunk: Chunk, book: Arc<Book>) -> Hand {
+        let unknown = HandRecord { stream: NOBODY, phase: Phase::Moving };
+        let mut record = book.hand(number).unwrap_or_else(|why| unread(number, &why, None)).unwrap_or(unknown);
+        let mut text = Vec::new();
+        if let Phase::Writing { len, .. } = record.phase {
+            match book.text(number, len) {
+                Ok(read) => text = read,
+                Err(why) => record.phase = unread(number, &why, Phase::Moving),
+            }
+        }
+        Hand { number, chunk, book, record, text, written: 0 }
     }
 
     /// Its number: by that its pipe and its record are found again.
@@ -71,12 +77,20 @@ impl Hand {
         self.record.phase == Phase::Moving && self.chunk.len() == 0
     }
 
-    /// Bytes of the log's writer that are in it and not in the file.
-    pub fn missing(&self) -> u64 {
-        match self.record.phase {
+    /// Bytes of the log's writer that are in it and not in the file. `peek` is an empty pipe.
+    pub fn missing(&self, peek: &mut Chunk) -> u64 {
+        let there = self.chunk.len();
+        let missing = match self.record.phase {
             Phase::Consuming | Phase::Dropping { .. } => 0,
-            Phase::Moving | Phase::Writing { .. } => self.chunk.len() as u64,
-        }
+            Phase::Writing { consume, .. } if consume > 0 && self.written > 0 => {
+                let mut bytes = Vec::new();
+                // For want of memory: then all are counted.
+                let seen = self.chunk.peek(peek, &mut bytes);
+                seen.map_or(there, |()| stamp::not_in(&bytes, &self.text, self.written))
+            }
+            Phase::Moving | Phase::Writing { .. } => there,
+        };
+        missing as u64
     }
 
     /// Makes it this log's. It is empty.
@@ -95,9 +109,7 @@ impl Hand {
     /// Begins to write a text that stands for `consume` bytes of the pipe, or for drops up to `marked`.
     pub fn begin_text(&mut self, text: Vec<u8>, offset: u64, consume: usize, marked: u64) {
         let (len, consume) = (text.len() as u64, consume as u64);
-        if let Err(why) = self.book.set_text(self.number, &text) {
-            tracing::warn!("cannot keep account in the run directory: {why}");
-        }
+        self.book.note(self.book.set_text(self.number, &text));
         (self.text, self.written) = (text, 0);
         self.set_phase(Phase::Writing { offset, len, consume, marked });
     }
@@ -199,8 +211,11 @@ impl Hand {
     }
 
     fn note(&self) {
-        if let Err(why) = self.book.set_hand(self.number, self.record) {
-            tracing::warn!("cannot keep account in the run directory: {why}");
-        }
+        self.book.note(self.book.set_hand(self.number, self.record));
     }
+}
+
+fn unread<T>(number: u32, why: &io::Error, instead: T) -> T {
+    tracing::warn!("what the last daemon was writing from hand {number} cannot be read: {why}");
+    instead
 }

@@ -1,7 +1,7 @@
 //! What outlives this process: descriptors that the keeper or systemd holds too, the book and the roll. With them a daemon that
 //! was killed at any moment is followed by one that goes on where it was.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use logproto::{EntryKey, Request, Rules};
 use crate::book::{Book, MOST_ACCOUNTS};
 use crate::chunk::Chunk;
 use crate::hand::Hand;
-use crate::logs::{FifoId, Patience, StreamId};
+use crate::logs::{Patience, StreamId};
 use crate::notify::Notify;
 use crate::numbers::Numbers;
 use crate::roll::{Line, Roll};
@@ -23,8 +23,8 @@ const MOST_HANDS: u32 = 1 << 20;
 /// What waits until the keeper has what belongs to it.
 #[derive(Debug)]
 pub enum Safe {
-    /// This log may be answered.
-    Log(StreamId, FifoId),
+    /// This log may be read and answered.
+    Log(StreamId, Arc<Source>),
     /// This hand may be used by this writer; by the relief of full pipes if none is named.
     Hand(Option<WriterId>, Hand),
 }
@@ -41,6 +41,10 @@ pub struct Kept {
     /// Empty hands that nobody has.
     spare: Vec<Hand>,
     waiting: VecDeque<Safe>,
+    /// What is used and not kept, by name: there was no room for it.
+    not_kept: BTreeSet<String>,
+    /// Whether it was said that the roll cannot be written.
+    is_said: bool,
 }
 
 /// A log that goes on.
@@ -81,7 +85,10 @@ impl Kept {
         let next = StreamId(old.last_key_value().map_or(0, |(id, _)| id.0 + 1));
         let Received { pipes, hands, unknown } = Received::sort(received);
         old.retain(|id, _| pipes.contains_key(id));
-        let roll = Roll::begin(run, &old)?;
+        // Two logs with one account would count each other's drops: no daemon made that.
+        let mut accounts = BTreeSet::new();
+        old.retain(|_, line| accounts.insert(line.account));
+        let (roll, begun) = Roll::begin(run, &old);
         let (accounts, numbers) = (Numbers::below(MOST_ACCOUNTS), Numbers::below(MOST_HANDS));
         let mut kept = Kept {
             notify,
@@ -92,9 +99,12 @@ impl Kept {
             hands: numbers,
             spare: Vec::new(),
             waiting: VecDeque::new(),
+            not_kept: BTreeSet::new(),
+            is_said: false,
         };
+        kept.note(begun);
         unknown.iter().for_each(|name| kept.forget(name));
-        let legacy = kept.take_over(pipes, hands, next)?;
+        let legacy = kept.take_over(pipes, hands, next);
         Ok((kept, legacy))
     }
 
@@ -103,27 +113,36 @@ impl Kept {
         mut pipes: BTreeMap<StreamId, OwnedFd>,
         ends: BTreeMap<u32, (OwnedFd, OwnedFd)>,
         next: StreamId,
-    ) -> std::io::Result<Legacy> {
+    ) -> Legacy {
         let (mut full, mut empty) = (BTreeMap::new(), Vec::new());
         for (number, (reader, writer)) in ends {
             self.hands.mark_taken(number);
-            let chunk = Chunk::from_ends(reader, writer)?;
-            let book = Arc::clone(&self.book);
-            let mut hand = Hand::recover(number, chunk, book)?;
+            let chunk = match Chunk::from_ends(reader, writer) {
+                Ok(chunk) => chunk,
+                Err(why) => {
+                    tracing::warn!("hand {number} that was kept is no pipe: {why}");
+                    self.forget_hand(number);
+                    continue;
+                }
+            };
+            let mut hand = Hand::recover(number, chunk, Arc::clone(&self.book));
             if let Some((dropped, bytes)) = hand.dropping() {
                 if let Some(line) = self.lines.get(&hand.stream()) {
-                    self.book.count_dropped(line.account, hand.stream(), dropped, bytes)?;
+                    self.book.note(self.book.count_dropped(line.account, hand.stream(), dropped, bytes));
                 }
                 hand.abandon();
             }
             if !hand.is_empty() && !self.lines.contains_key(&hand.stream()) {
-                tracing::warn!("{} bytes of a log that is not on the roll are lost", hand.missing());
+                tracing::warn!("{} bytes of a log that is not on the roll are lost", hand.chunk().len());
                 hand.abandon();
             }
             if hand.is_empty() {
                 empty.push(hand);
-            } else {
-                full.insert(hand.stream(), hand);
+            } else if let Some(mut other) = full.insert(hand.stream(), hand) {
+                // A log has one at a time: the book is not what a daemon wrote.
+                tracing::warn!("{} bytes in a second hand of one log are lost", other.chunk().len());
+                other.abandon();
+                empty.push(other);
             }
         }
         let mut logs = Vec::new();
@@ -141,7 +160,7 @@ impl Kept {
         }
         // Their logs were over, or never answered.
         pipes.keys().for_each(|id| self.forget(&log_name(*id)));
-        Ok(Legacy { logs, hands: empty, next })
+        Legacy { logs, hands: empty, next }
     }
 
     /// The book, for the writer.
@@ -169,20 +188,22 @@ impl Kept {
         self.accounts.give_back(account);
     }
 
-    /// A log was opened. It may be answered when [`Kept::safe`] says so.
-    pub fn opened(&mut self, id: StreamId, account: u32, key: EntryKey, request: Request, source: &Source) {
+    /// A log was opened. It may be read and answered when [`Kept::safe`] says so.
+    pub fn opened(&mut self, id: StreamId, account: u32, key: EntryKey, request: Request, source: Arc<Source>) {
         let line = Line { account, key, request, fifo: source.fifo(), served: false, ending: None };
-        note(self.roll.open(id, &line));
+        let written = self.roll.open(id, &line);
         self.lines.insert(id, line);
+        self.note(written);
         self.store(&log_name(id), &[source.pipe()]);
-        self.waiting.push_back(Safe::Log(id, source.fifo()));
+        self.waiting.push_back(Safe::Log(id, source));
     }
 
     /// A log goes on with other bounds.
     pub fn adjusted(&mut self, id: StreamId, request: &Request) {
         if let Some(line) = self.lines.get_mut(&id) {
             line.request = request.clone();
-            note(self.roll.open(id, line));
+            let written = self.roll.open(id, line);
+            self.note(written);
         }
     }
 
@@ -190,7 +211,8 @@ impl Kept {
     pub fn served(&mut self, id: StreamId) {
         if let Some(line) = self.lines.get_mut(&id).filter(|line| !line.served) {
             line.served = true;
-            note(self.roll.served(id));
+            let written = self.roll.served(id);
+            self.note(written);
         }
     }
 
@@ -198,14 +220,16 @@ impl Kept {
     pub fn ending(&mut self, id: StreamId, patience: Patience) {
         if let Some(line) = self.lines.get_mut(&id) {
             line.ending = Some(patience);
-            note(self.roll.end(id, patience));
+            let written = self.roll.end(id, patience);
+            self.note(written);
         }
     }
 
     /// A log is over.
     pub fn ended(&mut self, id: StreamId) {
         if let Some(line) = self.lines.remove(&id) {
-            note(self.roll.gone(id));
+            let written = self.roll.gone(id);
+            self.note(written);
             self.accounts.give_back(line.account);
             self.forget(&log_name(id));
         }
@@ -225,9 +249,9 @@ impl Kept {
         let Some(number) = self.hands.take() else { return Err(std::io::ErrorKind::OutOfMemory.into()) };
         let chunk = Chunk::new().inspect_err(|_| self.hands.give_back(number))?;
         let [from, to] = chunk.ends();
-        if let Some(notify) = &mut self.notify {
-            notify.store(&format!("hand-r-{number}"), &[from]);
-            notify.store(&format!("hand-w-{number}"), &[to]);
+        // Half of it is of no use to the next daemon.
+        if self.store(&hand_reader(number), &[from]) && !self.store(&hand_writer(number), &[to]) {
+            self.forget(&hand_reader(number));
         }
         let hand = Hand::new(number, chunk, Arc::clone(&self.book));
         self.waiting.push_back(Safe::Hand(writer, hand));
@@ -237,8 +261,7 @@ impl Kept {
     /// A hand is not needed any more.
     pub fn hand_back(&mut self, hand: &Hand) {
         let number = hand.number();
-        self.forget(&format!("hand-r-{number}"));
-        self.forget(&format!("hand-w-{number}"));
+        self.forget_hand(number);
         self.hands.give_back(number);
     }
 
@@ -253,15 +276,51 @@ impl Kept {
         self.waiting.pop_front()
     }
 
-    fn store(&mut self, name: &str, fds: &[BorrowedFd<'_>]) {
-        if let Some(notify) = &mut self.notify {
-            notify.store(name, fds);
+    /// How many logs and hands are used and not kept.
+    pub fn not_kept(&self) -> usize {
+        self.not_kept.len()
+    }
+
+    fn store(&mut self, name: &str, fds: &[BorrowedFd<'_>]) -> bool {
+        let Some(notify) = &mut self.notify else { return false };
+        let is_kept = notify.store(name, fds);
+        // That nobody keeps anything any more has been said.
+        if !is_kept && !notify.is_gone() {
+            if self.not_kept.is_empty() {
+                tracing::warn!(
+                    "no more descriptors can be kept (FileDescriptorStoreMax=, 128 KiB of names, or no descriptors left): logs \
+                     are served all the same, but what they have in hand when this daemon is killed is lost"
+                );
+            }
+            self.not_kept.insert(name.to_owned());
         }
+        is_kept
     }
 
     fn forget(&mut self, name: &str) {
+        if self.not_kept.remove(name) && self.not_kept.is_empty() {
+            tracing::info!("all logs are kept again");
+        }
         if let Some(notify) = &mut self.notify {
             notify.remove(name);
+        }
+    }
+
+    fn forget_hand(&mut self, number: u32) {
+        self.forget(&hand_reader(number));
+        self.forget(&hand_writer(number));
+    }
+
+    /// What came of writing the roll: one that could not be written, or has grown long, is begun anew.
+    fn note(&mut self, written: std::io::Result<()>) {
+        let is_due = written.is_err() || self.roll.is_long();
+        let written = if is_due { self.roll.begin_anew(&self.lines) } else { written };
+        match written {
+            Ok(()) => self.is_said = false,
+            Err(why) if !std::mem::replace(&mut self.is_said, true) => {
+                tracing::warn!("{}: cannot keep the roll in the run directory: {why}; trying again", crate::roll::NAME);
+            }
+            Err(_) => {}
         }
     }
 }
@@ -270,10 +329,12 @@ fn log_name(id: StreamId) -> String {
     format!("log-{}", id.0)
 }
 
-fn note(written: std::io::Result<()>) {
-    if let Err(why) = written {
-        tracing::warn!("cannot keep the roll in the run directory: {why}");
-    }
+fn hand_reader(number: u32) -> String {
+    format!("hand-r-{number}")
+}
+
+fn hand_writer(number: u32) -> String {
+    format!("hand-w-{number}")
 }
 
 /// Kept descriptors, by what they are.
@@ -310,3 +371,6 @@ impl Received {
         Received { pipes, hands, unknown }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,7 +46,6 @@ fn run(seed: u64, steps: u64) -> Counts {
 }
 
 #[test]
-#[ignore = "it fails"]
 fn whatever_happens_every_byte_is_accounted_for() {
     let steps = setting("XENLOG_MODEL_STEPS").unwrap_or(STEPS);
     if let Some(seed) = setting("XENLOG_MODEL_SEED") {

@@ -65,7 +65,16 @@ impl Relief {
             self.stuck.insert(id);
         } else {
             self.stuck.remove(&id);
+            // Dropped after the writer had come by, which had not heard of it.
+            if self.sources.get(&id).is_some_and(|source| source.has_gap()) {
+                self.to_mark.insert(id);
+            }
         }
+    }
+
+    /// How many logs' files cannot be written.
+    pub fn stuck(&self) -> usize {
+        self.stuck.len()
     }
 
     /// Whether [`Relief::relieve`] has to be called again after [`EVERY`].

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use logproto::{DomId, EntryKey, LogPath, Owner, PipePath, Request, RootPath, Rules};
 
+use crate::book::MOST_ACCOUNTS;
 use crate::crash;
 use crate::logs::{FifoId, Patience, StreamId};
 
@@ -37,18 +38,34 @@ pub struct Line {
     pub ending: Option<Patience>,
 }
 
+/// A roll that has grown to that, and to four times what it began with, is begun anew.
+const LONG: u64 = 1 << 20;
+
 /// The roll that is being written.
 #[derive(Debug)]
 pub struct Roll {
-    file: File,
+    run: PathBuf,
+    /// None: it has to be begun anew, since it could not be written. A line that was cut short would spoil the next.
+    file: Option<File>,
+    /// Bytes in it, and with how many it began.
+    size: u64,
+    begun: u64,
 }
 
 impl Roll {
     /// Reads what the last daemon left in a run directory. Lines that make no sense are passed over.
     pub fn read(run: &Path, rules: &Rules) -> BTreeMap<StreamId, Line> {
         let mut lines = BTreeMap::new();
-        // A missing roll is an empty one.
-        let text = std::fs::read(run.join(NAME)).unwrap_or_default();
+        let text = std::fs::read(run.join(NAME)).unwrap_or_else(|why| {
+            // A missing roll is an empty one.
+            if why.kind() != io::ErrorKind::NotFound {
+                tracing::warn!(
+                    "{}: {why}: logs of the last daemon are taken up from the store alone",
+                    run.join(NAME).display()
+                );
+            }
+            Vec::new()
+        });
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         for line in String::from_utf8_lossy(&text[..whole]).lines() {
             let fields: Vec<&str> = line.split('\t').collect();
@@ -77,52 +94,58 @@ impl Roll {
         lines
     }
 
-    /// Begins a new roll with these lines, in place of the old one.
-    pub fn begin(run: &Path, lines: &BTreeMap<StreamId, Line>) -> io::Result<Roll> {
-        let (path, new) = (run.join(NAME), run.join(format!("{NAME}.new")));
+    /// Begins a new roll with these lines, in place of the old one. Where that cannot be written it is tried again at each change:
+    /// see [`Roll::begin_anew`].
+    pub fn begin(run: &Path, lines: &BTreeMap<StreamId, Line>) -> (Roll, io::Result<()>) {
+        let mut roll = Roll { run: run.to_owned(), file: None, size: 0, begun: 0 };
+        let begun = roll.begin_anew(lines);
+        (roll, begun)
+    }
+
+    /// Begins anew with what stands now.
+    pub fn begin_anew(&mut self, lines: &BTreeMap<StreamId, Line>) -> io::Result<()> {
+        self.file = None;
+        let (path, new) = (self.run.join(NAME), self.run.join(format!("{NAME}.new")));
         // What a daemon left that was killed right here.
         let _ = std::fs::remove_file(&new);
-        let mut options = File::options();
-        let file = options.append(true).create_new(true).mode(0o600).open(&new)?;
-        let mut roll = Roll { file };
+        let mut text = String::new();
         for (id, line) in lines {
-            roll.open(*id, line)?;
+            text += &open_text(*id, line);
             if line.served {
-                roll.served(*id)?;
+                text += &served_text(*id);
             }
             if let Some(patience) = line.ending {
-                roll.end(*id, patience)?;
+                text += &end_text(*id, patience);
             }
         }
-        std::fs::rename(&new, &path)?;
+        let mut file = File::options().append(true).create_new(true).mode(0o600).open(&new)?;
+        let written = file.write_all(text.as_bytes());
         crash::point();
-        Ok(roll)
+        written.and_then(|()| std::fs::rename(&new, &path)).inspect_err(|_| drop(std::fs::remove_file(&new)))?;
+        crash::point();
+        (self.size, self.begun) = (text.len() as u64, text.len() as u64);
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Whether most of it is about logs that are over: it is in memory, so it is time to begin anew.
+    pub fn is_long(&self) -> bool {
+        self.size > LONG.max(self.begun * 4)
     }
 
     /// A log is served, or goes on with other bounds.
     pub fn open(&mut self, id: StreamId, line: &Line) -> io::Result<()> {
-        let Line { account, key, request, fifo, .. } = line;
-        let owner = match key.owner {
-            Owner::Host => "host".to_owned(),
-            Owner::Domain(domid) => domid.to_string(),
-        };
-        let Request { id: _, pipe, file, limit, copies, policy, stamp } = request;
-        let (dev, ino, name) = (fifo.dev, fifo.ino, &key.name);
-        self.write(&format!(
-            "open\t{}\t{account}\t{owner}\t{name}\t{pipe}\t{file}\t{limit}\t{copies}\t{policy}\t{stamp}\t{dev}\t{ino}\n",
-            id.0
-        ))
+        self.write(&open_text(id, line))
     }
 
     /// A log's client knows that it is served.
     pub fn served(&mut self, id: StreamId) -> io::Result<()> {
-        self.write(&format!("served\t{}\n", id.0))
+        self.write(&served_text(id))
     }
 
     /// A log's entry is gone.
     pub fn end(&mut self, id: StreamId, patience: Patience) -> io::Result<()> {
-        let how = if patience == Patience::Endless { "endless" } else { "drain" };
-        self.write(&format!("end\t{}\t{how}\n", id.0))
+        self.write(&end_text(id, patience))
     }
 
     /// A log is over.
@@ -131,8 +154,36 @@ impl Roll {
     }
 
     fn write(&mut self, line: &str) -> io::Result<()> {
-        self.file.write_all(line.as_bytes()).inspect(|()| crash::point())
+        let Some(file) = &mut self.file else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        let written = file.write_all(line.as_bytes()).inspect(|()| crash::point());
+        self.size += line.len() as u64;
+        if written.is_err() {
+            self.file = None;
+        }
+        written
     }
+}
+
+fn open_text(id: StreamId, line: &Line) -> String {
+    let Line { account, key, request, fifo, .. } = line;
+    let owner = match key.owner {
+        Owner::Host => "host".to_owned(),
+        Owner::Domain(domid) => domid.to_string(),
+    };
+    let Request { id: _, pipe, file, limit, copies, policy, stamp } = request;
+    let (id, dev, ino, name) = (id.0, fifo.dev, fifo.ino, &key.name);
+    format!(
+        "open\t{id}\t{account}\t{owner}\t{name}\t{pipe}\t{file}\t{limit}\t{copies}\t{policy}\t{stamp}\t{dev}\t{ino}\n"
+    )
+}
+
+fn served_text(id: StreamId) -> String {
+    format!("served\t{}\n", id.0)
+}
+
+fn end_text(id: StreamId, patience: Patience) -> String {
+    let how = if patience == Patience::Endless { "endless" } else { "drain" };
+    format!("end\t{}\t{how}\n", id.0)
 }
 
 fn parse(fields: &[&str], rules: &Rules) -> Option<Line> {
@@ -154,7 +205,8 @@ fn parse(fields: &[&str], rules: &Rules) -> Option<Line> {
         stamp: stamp.parse().ok()?,
     };
     let fifo = FifoId { dev: dev.parse().ok()?, ino: ino.parse().ok()? };
-    Some(Line { account: account.parse().ok()?, key, request, fifo, served: false, ending: None })
+    let account = account.parse().ok().filter(|account| *account < MOST_ACCOUNTS)?;
+    Some(Line { account, key, request, fifo, served: false, ending: None })
 }
 
 #[cfg(test)]
@@ -188,7 +240,8 @@ mod tests {
     #[test]
     fn the_next_daemon_reads_what_stands_and_what_is_ending() {
         let (dir, rules) = world();
-        let mut roll = Roll::begin(dir.path(), &BTreeMap::new()).unwrap();
+        let (mut roll, begun) = Roll::begin(dir.path(), &BTreeMap::new());
+        begun.unwrap();
         let host = line(&rules, Owner::Host, "a");
         let domain = line(&rules, Owner::Domain(DomId::new(5).unwrap()), "b");
         for (id, line) in [(1, &host), (2, &domain), (3, &host), (4, &host)] {
@@ -207,14 +260,15 @@ mod tests {
             (StreamId(4), ending(&host, Patience::Endless)),
         ]);
         assert_eq!(Roll::read(dir.path(), &rules), expected);
-        Roll::begin(dir.path(), &expected).unwrap();
+        Roll::begin(dir.path(), &expected).1.unwrap();
         assert_eq!(Roll::read(dir.path(), &rules), expected);
     }
 
     #[test]
     fn a_line_that_was_cut_short_or_makes_no_sense_counts_for_nothing() {
         let (dir, rules) = world();
-        let mut roll = Roll::begin(dir.path(), &BTreeMap::new()).unwrap();
+        let (mut roll, begun) = Roll::begin(dir.path(), &BTreeMap::new());
+        begun.unwrap();
         let good = line(&rules, Owner::Host, "a");
         roll.open(StreamId(1), &good).unwrap();
         roll.write("open\t2\tnonsense\n\u{0}\nend\t9\tdrain\ngone\t1").unwrap();
@@ -234,7 +288,7 @@ mod tests {
         fn what_was_written_is_read_back_up_to_where_it_was_cut(changes in changes(), cut: prop::sample::Index) {
             let (dir, rules) = world();
             let path = dir.path().join(NAME);
-            let mut roll = Roll::begin(dir.path(), &BTreeMap::new()).unwrap();
+            let mut roll = Roll::begin(dir.path(), &BTreeMap::new()).0;
             let mut stands: BTreeMap<StreamId, Line> = BTreeMap::new();
             let mut steps = vec![(0, stands.clone())];
             for (id, what, small, large) in changes {
@@ -242,7 +296,8 @@ mod tests {
                 match what {
                     0 | 1 => {
                         let mut line = line(&rules, if what == 0 { Owner::Host } else { Owner::Domain(DomId::MAX) }, "a_-9");
-                        (line.account, line.request.copies, line.request.limit, line.fifo.dev) = (small, small, large, large);
+                        (line.request.copies, line.request.limit, line.fifo.dev) = (small, large, large);
+                        line.account = small % MOST_ACCOUNTS;
                         roll.open(id, &line).unwrap();
                         line.served = stands.get(&id).is_some_and(|line| line.served);
                         stands.insert(id, line);
@@ -282,7 +337,7 @@ mod tests {
                 let read = Roll::read(dir.path(), &rules);
                 prop_assert!(read.keys().all(|id| id.0 < MOST_IDS));
                 // A new one says the same.
-                Roll::begin(dir.path(), &read).unwrap();
+                drop(Roll::begin(dir.path(), &read));
                 prop_assert_eq!(Roll::read(dir.path(), &rules), read);
             }
         }
@@ -292,12 +347,23 @@ mod tests {
     #[test]
     fn a_number_that_no_log_can_have_is_no_number() {
         let (dir, rules) = world();
-        let mut roll = Roll::begin(dir.path(), &BTreeMap::new()).unwrap();
+        let mut roll = Roll::begin(dir.path(), &BTreeMap::new()).0;
         let line = line(&rules, Owner::Host, "a");
         for id in [u64::MAX, MOST_IDS] {
             roll.open(StreamId(id), &line).unwrap();
         }
         roll.open(StreamId(MOST_IDS - 1), &line).unwrap();
         assert_eq!(Roll::read(dir.path(), &rules).into_keys().collect::<Vec<_>>(), [StreamId(MOST_IDS - 1)]);
+    }
+
+    #[test]
+    fn numbers_that_no_daemon_gave_out_count_for_nothing() {
+        let (dir, rules) = world();
+        let (mut roll, _) = Roll::begin(dir.path(), &BTreeMap::new());
+        let good = line(&rules, Owner::Host, "a");
+        roll.open(StreamId(u64::MAX), &good).unwrap();
+        roll.open(StreamId(1), &Line { account: MOST_ACCOUNTS, ..good.clone() }).unwrap();
+        roll.open(StreamId(2), &good).unwrap();
+        assert_eq!(Roll::read(dir.path(), &rules), BTreeMap::from([(StreamId(2), good)]));
     }
 }

@@ -87,7 +87,7 @@ impl Source {
     pub fn new(pipe: OwnedFd, fifo: FifoId, policy: Policy, stream: StreamId, book: Arc<Book>, number: u32) -> Source {
         let now = SystemTime::now();
         let account = Account { stream, dropped: 0, marked: 0, from: now, to: now };
-        Source::with_account(pipe, fifo, policy, account, book, number)
+        Source::with_account(pipe, fifo, policy, account, 0, book, number)
     }
 
     /// The pipe of a log that an earlier daemon served, with what it noted. Drops up to `told` are told by a marker that it was
@@ -102,9 +102,8 @@ impl Source {
         told: u64,
     ) -> Source {
         match book.account(number) {
-            Ok(Some(mut account)) if account.stream == stream => {
-                account.marked = account.marked.max(told);
-                Source::with_account(pipe, fifo, policy, account, book, number)
+            Ok(Some(account)) if account.stream == stream => {
+                Source::with_account(pipe, fifo, policy, account, told, book, number)
             }
             _ => Source::new(pipe, fifo, policy, stream, book, number),
         }
@@ -115,10 +114,12 @@ impl Source {
         fifo: FifoId,
         policy: Policy,
         account: Account,
+        told: u64,
         book: Arc<Book>,
         number: u32,
     ) -> Source {
-        let bytes = account.dropped.saturating_sub(account.marked);
+        // That marker is not in the file yet, and may never be: the account says so until it is.
+        let bytes = account.dropped.saturating_sub(account.marked.max(told));
         let gap = (bytes > 0).then(|| Gap { bytes, from: account.from, to: account.to, why: STALLED.to_owned() });
         let inner = Inner {
             account,
@@ -211,6 +212,27 @@ impl Source {
         }
     }
 
+    /// Whether something was dropped that is not told yet.
+    pub fn has_gap(&self) -> bool {
+        self.inner().gap.is_some()
+    }
+
+    /// Nothing is dropped any more: whatever is in the pipe is for whoever reads it next.
+    pub fn close(&self) {
+        let _inner = self.inner();
+        self.drops.store(false, Ordering::Relaxed);
+    }
+
+    /// Nothing is dropped any more, and all that was is told: true. Or there is something to be told first.
+    pub fn finish(&self) -> bool {
+        let inner = self.inner();
+        let is_told = inner.gap.is_none();
+        if is_told {
+            self.drops.store(false, Ordering::Relaxed);
+        }
+        is_told
+    }
+
     /// A gap that was taken cannot be told yet.
     pub fn put_back(&self, gap: Gap) {
         let mut inner = self.inner();
@@ -240,6 +262,9 @@ impl Source {
             return 0;
         }
         let mut inner = self.inner();
+        if !self.drops.load(Ordering::Relaxed) {
+            return 0;
+        }
         let (mut gone, there) = (0, self.waiting());
         while gone < there {
             hand.begin_dropping(inner.account.stream, inner.account.dropped, 0);
@@ -257,10 +282,10 @@ impl Source {
         gone
     }
 
-    /// Gives up what a hand holds of this log, and counts it. Answers with the bytes.
-    pub fn give_up(&self, hand: &mut Hand) -> u64 {
+    /// Gives up what a hand holds of this log, and counts it. Answers with the bytes. `peek` is an empty pipe.
+    pub fn give_up(&self, hand: &mut Hand, peek: &mut Chunk) -> u64 {
         let mut inner = self.inner();
-        let lost = hand.missing();
+        let lost = hand.missing(peek);
         if lost > 0 {
             hand.begin_dropping(inner.account.stream, inner.account.dropped, lost);
             inner.taken = inner.taken.saturating_sub(lost);
@@ -284,9 +309,7 @@ impl Source {
     }
 
     fn note(&self, inner: &Inner) {
-        if let Err(why) = self.book.set_account(self.number, &inner.account) {
-            tracing::warn!("cannot keep account in the run directory: {why}");
-        }
+        self.book.note(self.book.set_account(self.number, &inner.account));
     }
 }
 

@@ -35,6 +35,31 @@ impl Stamper {
     }
 }
 
+/// Of `bytes`, which stand in `text` with the times: how many are not in its first `written` bytes.
+pub fn not_in(bytes: &[u8], text: &[u8], written: usize) -> usize {
+    // Where the first line starts is not kept: its length says whether the text begins with a time.
+    let ends = [true, false].map(|at_line_start| {
+        let (mut stamper, mut out) = (Stamper { at_line_start: Some(at_line_start) }, Vec::with_capacity(text.len()));
+        let stamp = "_".repeat(TIME);
+        let ends: Vec<usize> = bytes
+            .iter()
+            .map(|byte| {
+                stamper.stamp(std::slice::from_ref(byte), &stamp, &mut out);
+                out.len()
+            })
+            .collect();
+        ends
+    });
+    let fits = |ends: &&Vec<usize>| ends.last().is_some_and(|end| *end == text.len());
+    match ends.iter().find(fits) {
+        Some(ends) => ends.iter().filter(|end| **end > written).count(),
+        None => bytes.len(),
+    }
+}
+
+/// Bytes of a time.
+const TIME: usize = "[YYYY-MM-DD HH:MM:SS] ".len();
+
 /// A time as it stands before a line: `[YYYY-MM-DD HH:MM:SS] `, local time, as xenconsoled writes it.
 pub fn text(time: SystemTime) -> String {
     match jiff::Timestamp::try_from(time) {
@@ -66,6 +91,29 @@ mod tests {
     #[test]
     fn carriage_returns_after_a_newline_are_left_out() {
         assert_eq!(stamped(&[b"a\n\r", b"\rb\r\n"]), "T a\nT b\r\n");
+    }
+
+    /// A log with times came to its end on a full disk: what was given up was counted whole, also what had been written of it.
+    #[test]
+    fn what_is_not_in_a_text_that_was_written_in_part() {
+        let time = text(SystemTime::now());
+        for start in ["", "x"] {
+            let (mut stamper, mut out) = (Stamper::default(), Vec::new());
+            stamper.stamp(start.as_bytes(), &time, &mut out);
+            out.clear();
+            let bytes = b"one\n\rtwo\n\nthree";
+            stamper.stamp(bytes, &time, &mut out);
+            let lines: Vec<&[u8]> = out.split_inclusive(|byte| *byte == b'\n').collect();
+            let time_of_first = if start.is_empty() { TIME } else { 0 };
+            assert_eq!(not_in(bytes, &out, 0), bytes.len());
+            assert_eq!(not_in(bytes, &out, time_of_first), bytes.len(), "a time alone");
+            assert_eq!(not_in(bytes, &out, time_of_first + 2), bytes.len() - 2);
+            // What is left out needs no room.
+            assert_eq!(not_in(bytes, &out, lines[0].len()), bytes.len() - 5);
+            assert_eq!(not_in(bytes, &out, lines[0].len() + TIME + 1), bytes.len() - 6);
+            assert_eq!(not_in(bytes, &out, out.len()), 0);
+        }
+        assert_eq!(not_in(b"abc", b"something else", 5), 3);
     }
 
     #[test]

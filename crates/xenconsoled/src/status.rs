@@ -3,13 +3,14 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use logproto::EntryKey;
+use rustix::event::epoll;
 
 use crate::source::Source;
 
@@ -20,6 +21,9 @@ pub const NAME: &str = "xenlog.status";
 const CLIENTS: usize = 8;
 /// How long a client may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How soon somebody is let in again who could not be.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// The socket and those that are being answered.
 #[derive(Debug)]
@@ -48,23 +52,36 @@ impl Status {
         Ok(Status { listener, path, clients: Vec::new() })
     }
 
-    /// The socket, for the event loop.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.listener.as_fd()
+    /// Has an event loop wait for the socket, edge-triggered: those who wait in the kernel's queue while there are enough clients,
+    /// or no descriptors, would wake it up for ever. [`Status::process`] says when it wants to be called without an event.
+    pub fn listen(&self, epoll: &OwnedFd, token: u64) -> io::Result<()> {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        Ok(epoll::add(epoll, &self.listener, epoll::EventData::new_u64(token), flags)?)
     }
 
     /// Answers those who have come, with what `snapshot` says, and goes on with the others. Answers with how soon it wants to be
     /// called again: while somebody is being answered.
     pub fn process(&mut self, now: Instant, snapshot: impl Fn() -> String) -> Option<Duration> {
-        while self.clients.len() < CLIENTS
-            && let Ok((stream, _)) = self.listener.accept()
-        {
-            if stream.set_nonblocking(true).is_ok() {
-                self.clients.push(Client { stream, rest: snapshot().into_bytes(), until: now + PATIENCE });
+        let mut wait = None;
+        // One snapshot for all who came together: with thousands of logs it is milliseconds of work.
+        let mut text: Option<Vec<u8>> = None;
+        while self.clients.len() < CLIENTS {
+            match self.listener.accept() {
+                Ok((stream, _)) if stream.set_nonblocking(true).is_ok() => {
+                    let rest = text.get_or_insert_with(|| snapshot().into_bytes()).clone();
+                    self.clients.push(Client { stream, rest, until: now + PATIENCE });
+                }
+                Ok(_) => {}
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => break,
+                // Without descriptors: whoever waits is not told of again, see [`Status::listen`].
+                Err(_) => {
+                    wait = Some(AGAIN);
+                    break;
+                }
             }
         }
         self.clients.retain_mut(|client| client.write(now));
-        (!self.clients.is_empty()).then_some(Duration::from_millis(5))
+        if self.clients.is_empty() { wait } else { Some(Duration::from_millis(5)) }
     }
 }
 
@@ -167,6 +184,31 @@ mod tests {
         assert_eq!(status.clients.len(), CLIENTS);
         status.process(now + PATIENCE, long);
         assert_eq!(status.clients.len(), 0);
+    }
+
+    /// With nine clients of which eight did not listen, or without descriptors, the main loop went round without a pause.
+    #[test]
+    fn whoever_has_to_wait_does_not_keep_the_loop_awake() {
+        use rustix::buffer::spare_capacity;
+        use rustix::event::Timespec;
+        let dir = tempfile::tempdir().unwrap();
+        let mut status = Status::open(dir.path()).unwrap();
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+        status.listen(&epoll, 4).unwrap();
+        let path = dir.path().join(NAME);
+        let _deaf: Vec<UnixStream> = (0..CLIENTS + 2).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        let heard = || {
+            let mut events = Vec::with_capacity(4);
+            epoll::wait(&epoll, spare_capacity(&mut events), Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap();
+            events.len()
+        };
+        assert_eq!(heard(), 1);
+        let now = Instant::now();
+        assert!(status.process(now, || "x".repeat(4 << 20)).is_some());
+        assert_eq!(heard(), 0);
+        status.process(now + PATIENCE, String::new);
+        status.process(now + PATIENCE, String::new);
+        assert_eq!(heard(), 0, "and the others had their turn");
     }
 
     #[test]

@@ -24,6 +24,9 @@ use tell::Tell;
 /// The token of the one watch.
 const TOKEN: &str = "xenlog";
 
+/// Reads of the connection at once; each is bounded itself.
+const PASSES: u32 = 4;
+
 /// What came of the store.
 #[derive(Debug)]
 pub enum Finding {
@@ -110,7 +113,10 @@ impl Store {
     /// Asks for an answer to be written, if the entry's pipe does not name another FIFO by then. One that waits for the same
     /// entry is replaced.
     pub fn answer(&mut self, key: EntryKey, entry: Entry, fifo: Option<FifoId>, state: State) {
-        self.withdraw(&key);
+        self.answers.remove(&key);
+        if let Some(tell) = &mut self.tell {
+            tell.replace(&key, &entry, fifo, &state);
+        }
         self.answers.add(key, entry, fifo, state);
     }
 
@@ -139,10 +145,11 @@ impl Store {
         [self.session.deadline(), self.look_again, answer].into_iter().flatten().min()
     }
 
-    /// Does what can be done without waiting.
-    pub fn process(&mut self, now: Instant) {
+    /// Does what can be done without waiting, and no more than some of it at once: a storm of events must not keep the caller
+    /// from all else. False when there may be more to do at once.
+    pub fn process(&mut self, now: Instant) -> bool {
         // What is asked may be answered at once, and what is answered may have to be asked about.
-        loop {
+        for _ in 0..PASSES {
             if self.session.is_connected() {
                 self.ask(now);
             }
@@ -153,9 +160,10 @@ impl Store {
                 self.happened(event, now);
             }
             if idle {
-                return;
+                return true;
             }
         }
+        false
     }
 
     fn happened(&mut self, event: SessionEvent, now: Instant) {

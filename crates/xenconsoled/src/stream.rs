@@ -23,6 +23,16 @@ const BITE: usize = 4096;
 /// Lines with the time can be many times as long as without: less is taken at once.
 const STAMPED: usize = 16 << 10;
 
+/// What is said of a gap that a log made itself.
+const OVER_BUDGET: &str = "over its budget";
+/// How soon a pipe is tried again that could not be read, and what is said of a gap that comes of it.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+const UNREADABLE: &str = "its pipe cannot be read";
+/// That one log's file cannot be written is said so often in so long, and no more: a disk that is all but full may change its mind
+/// many times a second.
+const SAID_MOST: u32 = 6;
+const QUIET: Duration = Duration::from_secs(10);
+
 /// What one turn came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -34,8 +44,8 @@ pub enum Turn {
     Ended,
     /// There is no hand to take anything with.
     EmptyHanded,
-    /// It has had its share: more then.
-    Paused(Instant),
+    /// Nothing can be taken before then, and why: it has had its share, or its pipe cannot be read.
+    Paused(Instant, &'static str),
     /// The file cannot be written now: see [`Stream::retry_at`].
     Stuck,
 }
@@ -69,6 +79,8 @@ struct Trouble {
     since: Instant,
     retry: Instant,
     wait: Duration,
+    /// The daemon's log has it: so it has to say when it is over.
+    is_said: bool,
 }
 
 /// A log that is being served.
@@ -81,20 +93,23 @@ pub struct Stream {
     file: File,
     stamper: Option<Stamper>,
     trouble: Option<Box<Trouble>>,
+    /// How often it was said that the file cannot be written, and since when.
+    said: Option<(Instant, u32)>,
 }
 
 impl Stream {
     /// A stream of what was opened.
     pub fn new(id: StreamId, key: EntryKey, source: Arc<Source>, request: &Request, file: File) -> Stream {
         let pipe_path = request.pipe.clone();
-        let mut stream = Stream { id, key, source, pipe_path, file, stamper: None, trouble: None };
+        let mut stream = Stream { id, key, source, pipe_path, file, stamper: None, trouble: None, said: None };
         stream.set_stamp(request.stamp);
         stream
     }
 
     /// What a killed daemon had in hand for this log comes first.
     pub fn recover(&mut self, hand: Hand, now: Instant) {
-        self.trouble = Some(Box::new(Trouble { hand: Some(hand), since: now, retry: now, wait: RETRY_MIN }));
+        let trouble = Trouble { hand: Some(hand), since: now, retry: now, wait: RETRY_MIN, is_said: false };
+        self.trouble = Some(Box::new(trouble));
     }
 
     /// Whose log it is.
@@ -181,11 +196,12 @@ impl Stream {
                 }
                 Take::Empty => return Ok(Turn::Empty),
                 Take::Ended => return Ok(Turn::Ended),
-                Take::OverBudget(until) => return Ok(Turn::Paused(until)),
+                Take::OverBudget(until) => return Ok(Turn::Paused(until, OVER_BUDGET)),
                 Take::Failed(why) => {
-                    // splice(2) from a pipe to a pipe has no other error that a program without bugs could meet but ENOMEM.
-                    tracing::error!("{}: cannot read its pipe: {why}", self.key);
-                    return Ok(Turn::Empty);
+                    // splice(2) from a pipe to a pipe has no other error that a program without bugs could meet but ENOMEM. The
+                    // pipe still says that it can be read: to ask again at once would go on for ever.
+                    tracing::error!("{}: its pipe cannot be read: {why}; trying again", self.key);
+                    return Ok(Turn::Paused(now + READ_AGAIN, UNREADABLE));
                 }
             }
         }
@@ -201,7 +217,7 @@ impl Stream {
         match written {
             Ok(()) => {
                 desk.hands.extend(trouble.hand);
-                if self.source.trouble().is_some() {
+                if trouble.is_said {
                     let seconds = now.duration_since(trouble.since).as_secs();
                     tracing::warn!("{}: its file can be written again, after {seconds} s", self.key);
                 }
@@ -211,7 +227,7 @@ impl Stream {
             Err(why) => {
                 self.file.suspect(&mut desk.dir);
                 if self.source.trouble().is_none() {
-                    tracing::warn!("{}: its file cannot be written: {why}; trying again", self.key);
+                    trouble.is_said = self.say_trouble(&why, now);
                 }
                 self.source.set_trouble(Some(&why));
                 trouble.wait = (trouble.wait * 2).min(RETRY_MAX);
@@ -222,21 +238,37 @@ impl Stream {
         }
     }
 
-    /// Gives up what could not be written, and counts it: the log is over. The hand comes back, empty.
-    pub fn give_up(&mut self) -> Option<Hand> {
-        let trouble = self.trouble.take()?;
+    /// Gives up what could not be written, and counts it: the log is over.
+    pub fn give_up(&mut self, desk: &mut Desk) {
+        let Some(trouble) = self.trouble.take() else { return };
         let mut hand = trouble.hand;
-        let lost = hand.as_mut().map_or(0, |hand| self.source.give_up(hand)) + self.source.waiting();
+        let in_hand = hand.as_mut().map_or(0, |hand| self.source.give_up(hand, &mut desk.peek));
+        let lost = in_hand + self.source.waiting();
         tracing::warn!("{}: {lost} bytes at its end could not be written", self.key);
-        hand
+        desk.hands.extend(hand);
     }
 
     fn in_trouble(&mut self, hand: Option<Hand>, why: &str, now: Instant) -> Turn {
-        tracing::warn!("{}: its file cannot be written: {why}; trying again", self.key);
+        let is_said = self.say_trouble(why, now);
         self.source.set_trouble(Some(why));
-        let trouble = Trouble { hand, since: now, retry: now + RETRY_MIN, wait: RETRY_MIN };
+        let trouble = Trouble { hand, since: now, retry: now + RETRY_MIN, wait: RETRY_MIN, is_said };
         self.trouble = Some(Box::new(trouble));
         Turn::Stuck
+    }
+
+    /// Says so in the daemon's log, but not again and again. True if it was said.
+    fn say_trouble(&mut self, why: &str, now: Instant) -> bool {
+        match &mut self.said {
+            Some((since, times)) if now.saturating_duration_since(*since) < QUIET => {
+                *times += 1;
+                if *times > SAID_MOST {
+                    return false;
+                }
+            }
+            said => *said = Some((now, 1)),
+        }
+        tracing::warn!("{}: its file cannot be written: {why}; trying again", self.key);
+        true
     }
 
     fn begin_marker(

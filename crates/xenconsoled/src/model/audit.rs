@@ -8,7 +8,7 @@ use super::run::Run;
 use super::tail::Stamping;
 use super::world::{Served, World};
 use crate::book::Phase;
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, ROOM};
 use crate::logs::{Patience, StreamId};
 
 /// What a hand holds, as whoever keeps it sees it.
@@ -49,7 +49,8 @@ impl World {
             let hand = stream.and_then(|(stream, _)| held.remove(stream));
             let stamping = stream.map_or(Stamping::No, |(_, served)| served.stamping);
             let ledger = stream.and_then(|(stream, served)| Some((life.ledger(*stream)?, served.before)));
-            let counted = ledger.map(|(ledger, before)| usize::try_from(ledger.dropped).unwrap() + before);
+            let too_much = stream.map_or(0, |(_, served)| served.counted_too);
+            let counted = ledger.map(|(ledger, before)| usize::try_from(ledger.dropped).unwrap() + before - too_much);
             let missing = run.missing();
             let in_hand = hand.as_ref().map_or(0, |hand| hand.bytes.len());
             if let Some(counted) = counted
@@ -60,7 +61,7 @@ impl World {
                 run.add_vanished(counted - run.dropped());
             }
             let missing = run.missing();
-            explain(&missing, hand.as_ref(), stamping == Stamping::Yes)
+            explain(&missing, hand.as_ref(), stamping != Stamping::No)
                 .map_err(|why| format!("FIFO {number}, {}: {why}", shown(run)))?;
             if let Some(counted) = counted.filter(|counted| *counted != run.dropped()) {
                 return Err(format!("FIFO {number}: {} bytes were dropped, {counted} are counted", run.dropped()));
@@ -105,7 +106,7 @@ impl World {
         let run = &mut self.toolstack.borrow_mut().runs[number];
         let name = served.request.file.name();
         let (missing, untold) = (run.missing(), run.untold());
-        let is_stripped = served.stamping == Stamping::Yes && missing.iter().all(|byte| *byte == b'\r');
+        let is_stripped = served.stamping != Stamping::No && missing.iter().all(|byte| *byte == b'\r');
         let lost = if is_stripped { 0 } else { missing.len() };
         if lost + untold > 0 && !disk::is_in_trouble(name) {
             return Err(format!(
@@ -120,13 +121,22 @@ impl World {
             return Err(format!("FIFO {number}: {} bytes were left in it", run.waiting()));
         }
         let ledger = self.life.as_ref().and_then(|life| life.ledger(stream));
-        let counted = ledger.map(|ledger| usize::try_from(ledger.dropped).unwrap() + served.before);
+        let counted =
+            ledger.map(|ledger| usize::try_from(ledger.dropped).unwrap() + served.before - served.counted_too);
+        let too_much = counted.map_or(0, |counted| counted.saturating_sub(run.dropped() + lost));
+        if served.goes_on && lost > 0 && too_much <= ROOM && disk::is_in_trouble(name) {
+            // A file that cannot be opened after a kill does not say how much of what is given up it has.
+            served.counted_too += too_much;
+            run.counted_too += too_much;
+        }
+        let counted = counted.map(|counted| counted - if served.counted_too > 0 { too_much } else { 0 });
         if let Some(counted) = counted.filter(|counted| *counted != run.dropped() + lost) {
             return Err(format!(
                 "FIFO {number}: {} bytes were dropped and {lost} lost, {counted} are counted",
                 run.dropped()
             ));
         }
+        served.given_up = (run.read, lost);
         run.lost += lost;
         run.read = run.taken();
         if let Some(tail) = self.tails.get_mut(name) {
@@ -196,7 +206,10 @@ fn explain(missing: &[u8], hand: Option<&Held>, stamped: bool) -> Result<(), Str
         Some(Held { phase: Phase::Moving, bytes }) => {
             missing.strip_suffix(&bytes[..]).is_some_and(|rest| rest.is_empty() || stripped(rest))
         }
-        Some(Held { phase: Phase::Writing { .. }, bytes }) => bytes.ends_with(missing) || stripped(missing),
+        Some(Held { phase: Phase::Writing { .. }, bytes }) => {
+            let left_out = if stamped { missing.iter().take_while(|byte| **byte == b'\r').count() } else { 0 };
+            (0..=left_out).any(|left_out| bytes.ends_with(&missing[left_out..]))
+        }
     };
     if explained {
         return Ok(());

@@ -13,7 +13,7 @@ use rustix::event::{Timespec, epoll};
 use super::keeper::Keeper;
 use super::store::{Finding, Store};
 use crate::kept::{Kept, Legacy, Resumed, Safe};
-use crate::logs::{Action, Logs, Patience, Seen, StreamId};
+use crate::logs::{Action, FifoId, Logs, Patience, Seen, StreamId};
 use crate::pipe;
 use crate::relief::Relief;
 use crate::roll::Line;
@@ -28,6 +28,8 @@ const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 pub enum News {
     /// A log is about to be opened, or goes on.
     Open(StreamId, Request),
+    /// Its pipe is open.
+    Opened(StreamId, FifoId),
     /// It is to come to its end.
     End(StreamId, Patience),
     /// It goes on with other bounds.
@@ -114,7 +116,11 @@ impl Life {
             while let Some(safe) = self.kept.safe() {
                 idle = false;
                 match safe {
-                    Safe::Log(stream, fifo) => self.logs.opened(stream, fifo),
+                    Safe::Log(stream, source) => {
+                        self.writer.tell(Command::Begin(stream));
+                        self.logs.opened(stream, source.fifo());
+                        self.relief.borrow_mut().add(stream, source);
+                    }
                     Safe::Hand(Some(_), hand) => self.writer.tell(Command::Hand(hand)),
                     Safe::Hand(None, hand) => self.relief.borrow_mut().set_hand(hand),
                 }
@@ -145,9 +151,8 @@ impl Life {
         match report {
             Report::Opened(stream, source) => {
                 if let Some((account, key, request)) = self.opening.remove(&stream) {
-                    self.kept.opened(stream, account, key, request, &source);
+                    self.kept.opened(stream, account, key, request, source);
                 }
-                self.relief.borrow_mut().add(stream, source);
             }
             Report::Refused(stream, refusal) => {
                 if let Some((account, ..)) = self.opening.remove(&stream) {
@@ -210,6 +215,7 @@ impl Life {
     pub fn hear(&mut self) {
         while let Some(report) = self.writer.report() {
             match &report {
+                Report::Opened(stream, source) => self.news.push(News::Opened(*stream, source.fifo())),
                 Report::Ended(stream) => self.news.push(News::Closed(*stream)),
                 Report::Refused(stream, _) => self.news.push(News::Refused(*stream)),
                 _ => {}

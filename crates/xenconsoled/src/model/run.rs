@@ -35,6 +35,8 @@ pub struct Run {
     pub read: usize,
     /// Bytes that were given up when the log came to its end.
     pub lost: usize,
+    /// Bytes that are in the file, and may be told to be missing.
+    pub counted_too: usize,
     sent: Vec<u8>,
     dropped: Vec<Range<usize>>,
     /// Keeps the pipe, so that what is left in it can be counted.
@@ -59,6 +61,7 @@ impl Run {
             blocks: true,
             read: 0,
             lost: 0,
+            counted_too: 0,
             sent: Vec::new(),
             dropped: Vec::new(),
             probe,

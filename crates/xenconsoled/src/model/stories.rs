@@ -141,3 +141,66 @@ fn a_log_is_not_ended_for_want_of_a_hand() {
     world.work().unwrap();
     story.end();
 }
+
+/// The writer took bytes as soon as a log was open. A daemon that was killed before the keeper had the log's pipe took them along.
+#[test]
+fn nothing_is_taken_from_a_pipe_that_nobody_keeps() {
+    let mut world = World::calm();
+    world.settle().unwrap();
+    let nodes = [PLENTY.0, PLENTY.1, "drop", "none"];
+    let run = world.toolstack.borrow_mut().ask_for(0, nodes, &mut world.store);
+    world.toolstack.borrow_mut().open(0);
+    let mut story = Story { world, run };
+    story.say(20_000);
+    story.fill_disk(0);
+    story.world.work().unwrap();
+    for _ in 0..3 {
+        story.world.write().unwrap();
+    }
+    story.kill();
+    story.world.audit().unwrap();
+    story.end();
+}
+
+/// Another log takes the place of the one that is served: its FIFO is new, its file the same.
+fn take_over(story: &mut Story, policy: &str) {
+    let world = &mut story.world;
+    let nodes = [PLENTY.0, PLENTY.1, policy, "none"];
+    std::fs::remove_file(world.toolstack.borrow().path(0)).unwrap();
+    world.toolstack.borrow_mut().ask_for(0, nodes, &mut world.store);
+    world.work().unwrap();
+}
+
+/// A log had to give way to another while its file, which had been full, had room again, but had not been tried again yet: what was
+/// in hand was given up.
+#[test]
+fn who_gives_way_tries_once_more() {
+    let mut story = stuck("block", "none", 0);
+    disk::heal();
+    take_over(&mut story, "block");
+    story.world.write().unwrap();
+    story.world.hear_news().unwrap();
+    story.end();
+}
+
+/// A log had to give way to another, and its pipe was empty since everything in it had been dropped: the marker was never written.
+#[test]
+fn who_gives_way_tells_what_was_dropped() {
+    let mut story = stuck("drop", "none", 0);
+    story.world.relieve().unwrap();
+    disk::heal();
+    take_over(&mut story, "drop");
+    story.world.write().unwrap();
+    story.world.hear_news().unwrap();
+    story.end();
+}
+
+/// A log with times came to its end on a disk that had taken a part of what was in hand: all of it was counted as dropped.
+#[test]
+fn what_was_written_in_part_is_counted_in_part() {
+    let mut story = stuck("block", "line", 500);
+    take_over(&mut story, "block");
+    story.world.write().unwrap();
+    story.world.hear_news().unwrap();
+    story.end();
+}

@@ -1,5 +1,6 @@
 //! Who asks for logs and writes to them: the toolstack, and the QEMUs behind the FIFOs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use logproto::{DomId, Entry, EntryKey, NODES, Owner};
@@ -10,6 +11,7 @@ use super::store::Store;
 use crate::logs::FifoId;
 
 /// Limits and copies that are asked for: together always more than one step can write, so that nothing is gone before it is read.
+/// Fewer copies than there are would remove some before they are read, so a file is never given fewer.
 const BOUNDS: [(&str, &str); 5] =
     [("8192", "99"), ("20000", "60"), ("65536", "20"), ("1048576", "4"), ("4194304", "0")];
 const SIZES: [usize; 4] = [4096, 16384, 65536, 262_144];
@@ -32,6 +34,8 @@ pub struct Toolstack {
     /// Every FIFO there ever was.
     pub runs: Vec<Run>,
     log: PathBuf,
+    /// How many of [`BOUNDS`], from the first on, each file may still be given.
+    bounds: BTreeMap<Vec<u8>, usize>,
 }
 
 impl Toolstack {
@@ -45,7 +49,12 @@ impl Toolstack {
                 Slot { key, fifo, run: None }
             })
             .collect();
-        Toolstack { slots, runs: Vec::new(), log: log.to_owned() }
+        Toolstack { slots, runs: Vec::new(), log: log.to_owned(), bounds: BTreeMap::new() }
+    }
+
+    /// What a FIFO is called.
+    pub fn path(&self, at: usize) -> &Path {
+        &self.slots[at].fifo
     }
 
     /// The FIFO of this identity.
@@ -120,11 +129,11 @@ impl Toolstack {
         if !chance.one_in(4) || !self.slots[at].fifo.exists() {
             self.make(at, chance);
         }
-        let (limit, copies) = chance.one_of(&BOUNDS);
-        let stamp = chance.one_of(&["none", "none", "line"]);
-        let nodes = [limit, copies, chance.one_of(&["drop", "block"]), stamp];
         // Now and then somebody else's file.
         let other = if chance.one_in(12) { chance.below(self.slots.len()) } else { at };
+        let (limit, copies) = self.bounds(self.file(other, false), chance);
+        let stamp = chance.one_of(&["none", "none", "line"]);
+        let nodes = [limit, copies, chance.one_of(&["drop", "block"]), stamp];
         self.ask(at, self.entry(at, other, nodes), false, store);
         if chance.one_in(4) {
             self.open(at);
@@ -158,10 +167,17 @@ impl Toolstack {
         store.set(&slot.key, Some(entry));
     }
 
-    fn change(&self, at: usize, entry: &mut Entry, chance: &mut Chance) {
+    fn bounds(&mut self, file: Vec<u8>, chance: &mut Chance) -> (&'static str, &'static str) {
+        let most = self.bounds.entry(file).or_insert(BOUNDS.len());
+        let at = chance.below(*most);
+        *most = at + 1;
+        BOUNDS[at]
+    }
+
+    fn change(&mut self, at: usize, entry: &mut Entry, chance: &mut Chance) {
         match chance.below(5) {
             0 | 1 => {
-                let (limit, copies) = chance.one_of(&BOUNDS);
+                let (limit, copies) = self.bounds(entry.nodes[FILE].clone().unwrap_or_default(), chance);
                 (entry.nodes[2], entry.nodes[3]) = (Some(limit.into()), Some(copies.into()));
             }
             2 => entry.nodes[4] = Some(chance.one_of(&["drop", "block"]).into()),
@@ -172,7 +188,12 @@ impl Toolstack {
                     entry.nodes[5] = Some(chance.one_of(&["none", "line"]).into());
                 }
             }
-            _ => entry.nodes[FILE] = Some(self.file(at, chance.one_in(2))),
+            _ => {
+                let file = self.file(at, chance.one_in(2));
+                let (limit, copies) = self.bounds(file.clone(), chance);
+                (entry.nodes[FILE], entry.nodes[2], entry.nodes[3]) =
+                    (Some(file), Some(limit.into()), Some(copies.into()));
+            }
         }
     }
 
@@ -189,7 +210,8 @@ impl Toolstack {
         }
     }
 
-    fn open(&mut self, at: usize) {
+    /// A writer opens the FIFO, whether its log is ready or not.
+    pub fn open(&mut self, at: usize) {
         let slot = &self.slots[at];
         if let Some(run) = slot.run
             && !self.runs[run].is_open()

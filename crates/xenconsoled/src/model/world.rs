@@ -21,8 +21,7 @@ use super::toolstack::Toolstack;
 use super::{crash, disk};
 use crate::book::Book;
 use crate::budget::Rate;
-use crate::logs::{Patience, StreamId};
-use crate::pipe;
+use crate::logs::{FifoId, Patience, StreamId};
 use crate::relief::Relief;
 use crate::writer::Places;
 
@@ -71,6 +70,12 @@ pub struct Served {
     pub patience: Option<Patience>,
     /// Its file and its pipe are closed.
     pub closed: bool,
+    /// With that: where the file had come to before, and how many bytes were given up.
+    pub given_up: (usize, usize),
+    /// Bytes that were counted, and are in the file: it could not even be seen how many.
+    pub counted_too: usize,
+    /// A daemon that was killed served it before.
+    pub goes_on: bool,
 }
 
 /// The host.
@@ -228,7 +233,14 @@ impl World {
             let News::Open(stream, _) = news else { continue };
             over.retain(|other| *other != stream);
             let served = self.served.get_mut(&stream).ok_or(format!("{stream:?} was never opened"))?;
-            served.closed = false;
+            served.goes_on = true;
+            if let Some(number) = served.run
+                && std::mem::take(&mut served.closed)
+            {
+                // The daemon was killed before anything said that it is over: it goes on, and tells what was given up.
+                let (run, (read, lost)) = (&mut self.toolstack.borrow_mut().runs[number], served.given_up);
+                (run.read, run.lost) = (read, run.lost - lost);
+            }
             if let Some(name) = served.request.file.relative().file_name() {
                 self.writes.insert(name.to_owned(), stream);
             }
@@ -257,7 +269,6 @@ impl World {
     }
 
     pub(super) fn write(&mut self) -> Result<String, String> {
-        self.resolve();
         let now = self.now;
         let Some(relief) = self.life.as_ref().map(|life| Rc::clone(&life.relief)) else {
             return Ok("nobody writes".into());
@@ -314,7 +325,6 @@ impl World {
     }
 
     pub(super) fn stop(&mut self) -> Result<String, String> {
-        self.resolve();
         let now = self.now;
         let what = self.live("told to leave", |life| {
             life.stop();
@@ -361,28 +371,36 @@ impl World {
         }
     }
 
-    /// Sees which FIFOs the writer is about to open.
-    fn resolve(&mut self) {
+    /// The writer has opened a FIFO.
+    fn opened(&mut self, stream: StreamId, fifo: FifoId) {
         let mut toolstack = self.toolstack.borrow_mut();
-        for (stream, served) in self.served.iter_mut().filter(|(_, served)| served.run.is_none()) {
-            let Ok(located) = pipe::locate(&self.rules.run, &served.request.pipe) else { continue };
-            let Some(run) = toolstack.run_of(located.id()) else { continue };
-            (served.run, served.before) = (Some(run), toolstack.runs[run].dropped());
-            toolstack.runs[run].blocks &= served.request.policy == logproto::Policy::Block;
-            let name = served.request.file.name().to_owned();
-            self.tails.entry(name.clone()).or_insert_with(|| Tail::new(&self.logs, &name));
-            self.writes.insert(name, *stream);
-            self.counts.opened += 1;
-        }
+        let Some(served) = self.served.get_mut(&stream) else { return };
+        let Some(run) = toolstack.run_of(fifo) else { return };
+        (served.run, served.before) = (Some(run), toolstack.runs[run].dropped());
+        toolstack.runs[run].blocks &= served.request.policy == logproto::Policy::Block;
+        let name = served.request.file.name().to_owned();
+        self.tails.entry(name.clone()).or_insert_with(|| Tail::new(&self.logs, &name));
+        self.writes.insert(name, stream);
+        self.counts.opened += 1;
     }
 
-    fn hear_news(&mut self) -> Result<(), String> {
+    pub(super) fn hear_news(&mut self) -> Result<(), String> {
         let news = self.life.as_mut().map(|life| std::mem::take(&mut life.news)).unwrap_or_default();
         for news in news {
             match news {
                 News::Open(stream, request) => {
                     let stamping = if request.stamp == Stamp::Line { Stamping::Yes } else { Stamping::No };
-                    let served = Served { request, run: None, stamping, before: 0, patience: None, closed: false };
+                    let served = Served {
+                        request,
+                        run: None,
+                        stamping,
+                        before: 0,
+                        patience: None,
+                        closed: false,
+                        given_up: (0, 0),
+                        counted_too: 0,
+                        goes_on: false,
+                    };
                     self.served.insert(stream, served);
                 }
                 News::Adjust(stream, request) => {
@@ -393,6 +411,7 @@ impl World {
                         served.request = request;
                     }
                 }
+                News::Opened(stream, fifo) => self.opened(stream, fifo),
                 News::End(stream, patience) => {
                     if let Some(served) = self.served.get_mut(&stream) {
                         served.patience = Some(patience);
@@ -422,7 +441,6 @@ impl World {
         for _ in 0..3000 {
             self.now += Duration::from_millis(100);
             self.work()?;
-            self.resolve();
             self.write()?;
             self.toolstack.borrow_mut().look(&self.store);
             self.relieve()?;

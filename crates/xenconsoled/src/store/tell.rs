@@ -27,6 +27,14 @@ pub(super) struct Tell {
 }
 
 impl Tell {
+    /// Another answer follows it. If that says the same to the same request, the client may go by this one.
+    pub(super) fn replace(&mut self, key: &EntryKey, entry: &Entry, fifo: Option<FifoId>, state: &State) {
+        for (_, answer) in self.batch.iter_mut().filter(|(other, _)| other == key) {
+            let is_same = answer.entry.same_request(entry) && answer.fifo == fifo && answer.state == *state;
+            answer.withdrawn |= !is_same;
+        }
+    }
+
     /// If it cannot be taken back any more, at least nothing follows from it.
     pub(super) fn withdraw(&mut self, key: &EntryKey) {
         for (_, answer) in self.batch.iter_mut().filter(|(other, _)| other == key) {
@@ -159,6 +167,33 @@ fn names_another(run: &RootPath, entry: &Entry, fifo: Option<FifoId>) -> bool {
 mod tests {
     use super::*;
     use logproto::PipePath;
+
+    /// A client removed its answer while the daemon wrote it, and had it nonetheless: the second one was still to come when it
+    /// removed its entry. Since the first counted for nothing, nobody was told of that log, and its FIFO was never removed.
+    #[test]
+    fn an_answer_that_is_given_again_counts_all_the_same() {
+        let key = EntryKey { owner: logproto::Owner::Host, name: "a".into() };
+        let (entry, fifo) = (Entry::default(), Some(FifoId { dev: 1, ino: 1 }));
+        let tell = || {
+            let mut answers = super::super::answers::Answers::default();
+            answers.add(key.clone(), entry.clone(), fifo, State::Ready);
+            let batch = answers.take(1, Instant::now());
+            Tell { batch, stands: vec![true], missing: 0, tx: TxId::NONE, at: 0, failed: false }
+        };
+        let mut other = entry.clone();
+        other.nodes[1] = Some(b"other".to_vec());
+        let refusal = State::Error(logproto::Refusal::new(logproto::Code::FileOpen, "no"));
+        for (entry, fifo, state, withdrawn) in [
+            (&entry, fifo, State::Ready, false),
+            (&other, fifo, State::Ready, true),
+            (&entry, None, State::Ready, true),
+            (&entry, fifo, refusal, true),
+        ] {
+            let mut tell = tell();
+            tell.replace(&key, entry, fifo, &state);
+            assert_eq!(tell.batch[0].1.withdrawn, withdrawn, "{state:?}");
+        }
+    }
 
     /// Who starts over asks in the same words.
     #[test]

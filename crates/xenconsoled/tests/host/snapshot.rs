@@ -29,7 +29,7 @@ enum Content {
     Link(PathBuf),
 }
 
-/// Looks at everything below `dir`, without following symbolic links.
+/// Looks at everything below `dir` but the daemon's own files, without following symbolic links.
 pub fn snapshot(dir: &Path) -> Snapshot {
     let mut nodes = Snapshot::new();
     add(dir, &mut nodes);
@@ -37,6 +37,10 @@ pub fn snapshot(dir: &Path) -> Snapshot {
 }
 
 fn add(path: &Path, nodes: &mut Snapshot) {
+    // What it notes for itself in the run directory comes when it comes.
+    if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"xenlog.")) {
+        return;
+    }
     let found = fs::symlink_metadata(path).unwrap();
     let kind = found.file_type();
     if kind.is_dir() {

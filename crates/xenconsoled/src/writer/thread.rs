@@ -1,0 +1,382 @@
+//! What the writer's thread does, round by round.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use logfile::Bounds;
+use logproto::{Code, EntryKey, Refusal, Request};
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+
+use super::{Command, Line, Places, Report, quiet};
+use crate::book::Book;
+use crate::file::{File, LogDir};
+use crate::hand::Hand;
+use crate::logs::{Patience, StreamId};
+use crate::pipe;
+use crate::source::Source;
+use crate::stream::{Desk, Stream, Turn};
+
+/// A round in which no log had more than that is followed by a short rest: lines written one by one then come in bunches,
+/// which costs a quarter of the CPU (measured at one line a write), and the first line after a silence is not delayed.
+const SMALL: usize = 16 << 10;
+const REST: Duration = Duration::from_micros(300);
+/// How soon a pipe is tried again that could not be waited for.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+/// Events of one round.
+const EVENTS: usize = 256;
+/// Empty hands that are kept ready: one is at work, and one takes its place when that gets stuck with its file.
+const HANDS_READY: usize = 2;
+const HANDS_MOST: usize = 8;
+/// The event loop's word for a command; streams have theirs.
+const COMMAND: u64 = u64::MAX;
+
+/// What runs in the thread.
+#[derive(Debug)]
+pub struct Thread {
+    pub(super) epoll: OwnedFd,
+    pub(super) line: Line,
+    pub(super) places: Places,
+    pub(super) desk: Desk,
+    book: Arc<Book>,
+    pub(super) kept: bool,
+    /// Hands that were asked for and have not come yet.
+    hands_wanted: usize,
+    /// Commands that have to wait for a hand.
+    pub(super) put_off: VecDeque<Command>,
+    /// Boxed: a third of a tree's places is empty.
+    pub(super) streams: BTreeMap<StreamId, Box<Stream>>,
+    /// Streams that are open and must not be read yet, and how they are to end if that was asked meanwhile. What was taken from a
+    /// pipe that nobody keeps would be lost with this process.
+    pub(super) unread: BTreeMap<StreamId, Option<Patience>>,
+    /// Streams that nobody has open for writing. EPOLLHUP would be told for ever, so they wait edge-triggered.
+    pub(super) parked: HashSet<StreamId>,
+    /// Streams whose entries are gone, and until when they read on; the earliest first.
+    pub(super) ending: VecDeque<(Instant, StreamId)>,
+    pub(super) stuck: Vec<StreamId>,
+    /// Logs that have had their share, and until when.
+    pub(super) paused: Vec<(Instant, StreamId)>,
+    pub(super) stop: Option<Instant>,
+    /// To be had before the next round.
+    rest: Option<Duration>,
+}
+
+impl Thread {
+    /// A thread that serves no log yet.
+    pub(super) fn new(places: Places, book: Arc<Book>, kept: bool, line: Line) -> std::io::Result<Thread> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &line.wake, epoll::EventData::new_u64(COMMAND), epoll::EventFlags::IN)?;
+        Ok(Thread {
+            epoll,
+            line,
+            desk: Desk::new(LogDir::new(&places.log))?,
+            places,
+            book,
+            kept,
+            hands_wanted: 0,
+            put_off: VecDeque::new(),
+            streams: BTreeMap::new(),
+            unread: BTreeMap::new(),
+            parked: HashSet::new(),
+            ending: VecDeque::new(),
+            stuck: Vec::new(),
+            paused: Vec::new(),
+            stop: None,
+            rest: None,
+        })
+    }
+
+    pub(super) fn run(mut self) {
+        let mut events = Vec::with_capacity(EVENTS);
+        while self.round(Instant::now, None, &mut events) {}
+    }
+
+    /// Does what is due, waits until something happens, at most so long if that is given, and sees to it. False when it is over.
+    /// `events` is room for what happened.
+    pub fn round(
+        &mut self,
+        clock: impl Fn() -> Instant,
+        most: Option<Timespec>,
+        events: &mut Vec<epoll::Event>,
+    ) -> bool {
+        let now = clock();
+        if !self.stuck.is_empty() {
+            self.line.pulse.begin(now);
+            self.retry(now);
+            self.line.pulse.end();
+        }
+        let is_due = !(self.ending.is_empty() && self.paused.is_empty() && self.put_off.is_empty());
+        if is_due && !self.desk.hands.is_empty() {
+            self.line.pulse.begin(now);
+            self.obey(now);
+            self.resume_paused(now);
+            self.end_overdue(now);
+            self.line.pulse.end();
+        }
+        self.count_hands();
+        let timeout = most.or_else(|| self.timeout(clock()));
+        events.clear();
+        if self.desk.hands.is_empty() {
+            // Nothing can be taken: it is waited for a command that brings one, and logs that hold one are tried. Whoever writes
+            // must not wait as long: this is a round that may not end.
+            self.line.pulse.begin(now);
+            // Whatever it answers, what has come is seen.
+            let _ = poll(&mut [PollFd::new(&self.line.wake, PollFlags::IN)], timeout.as_ref());
+            events.push(epoll::Event { flags: epoll::EventFlags::IN, data: epoll::EventData::new_u64(COMMAND) });
+        } else {
+            if let Some(rest) = self.rest.take().filter(|_| most.is_none()) {
+                std::thread::sleep(rest);
+            }
+            if let Err(why) = epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref())
+                && why != rustix::io::Errno::INTR
+            {
+                // EBADF and EINVAL, the only others (epoll_wait(2)), would be bugs of this program.
+                tracing::error!("cannot wait for pipes: {why}");
+                return false;
+            }
+        }
+        let now = clock();
+        self.line.pulse.begin(now);
+        self.desk.careful = !self.stuck.is_empty();
+        let mut largest = 0;
+        for event in &*events {
+            match event.data.u64() {
+                COMMAND => self.obey(now),
+                id => largest = largest.max(self.turn(StreamId(id), now)),
+            }
+        }
+        if self.stop.is_some() {
+            self.stop_all();
+            return false;
+        }
+        self.line.pulse.end();
+        self.rest = (1..SMALL).contains(&largest).then_some(REST);
+        true
+    }
+
+    fn timeout(&self, now: Instant) -> Option<Timespec> {
+        let retry = self.stuck.iter().filter_map(|id| self.streams.get(id)?.retry_at()).min();
+        let overdue = self.ending.front().map(|(deadline, _)| *deadline);
+        let paused = self.paused.iter().map(|(until, _)| *until).min();
+        // Without a hand they have to wait.
+        let [overdue, paused] = [overdue, paused].map(|at| at.filter(|_| !self.desk.hands.is_empty()));
+        let next = [retry, overdue, paused].into_iter().flatten().min()?;
+        next.saturating_duration_since(now).try_into().ok()
+    }
+
+    /// The next command that can be obeyed. Without a hand that is only one that brings a hand, or the end.
+    fn command(&mut self) -> Option<Command> {
+        let has_hand = !self.desk.hands.is_empty();
+        if let Some(command) = self.put_off.pop_front_if(|_| has_hand) {
+            return Some(command);
+        }
+        loop {
+            let command = self.line.commands.try_recv().ok()?;
+            if has_hand || matches!(command, Command::Hand(_) | Command::Stop(_)) {
+                return Some(command);
+            }
+            self.put_off.push_back(command);
+        }
+    }
+
+    fn obey(&mut self, now: Instant) {
+        quiet(&self.line.wake);
+        self.desk.dir.begin_many();
+        while let Some(command) = self.command() {
+            match command {
+                Command::Open(id, key, request, account) => match self.open(id, &key, &request, account, now) {
+                    Ok(source) => self.line.report(Report::Opened(id, source)),
+                    Err(refusal) => self.line.report(Report::Refused(id, refusal)),
+                },
+                Command::Begin(id) => self.begin(id, now),
+                Command::Resume(id, key, request, source, hand) => self.resume(id, key, &request, source, hand, now),
+                Command::Hand(hand) => {
+                    self.hands_wanted = self.hands_wanted.saturating_sub(1);
+                    self.desk.hands.push(hand);
+                }
+                Command::Adjust(id, request) => {
+                    if let Some(stream) = self.streams.get_mut(&id)
+                        && let Err(why) = stream.set(&request)
+                    {
+                        tracing::warn!("{}: {why}", stream.key());
+                    }
+                }
+                Command::Mark(id) => {
+                    self.turn(id, now);
+                }
+                Command::End(id, patience) => self.end(id, patience, now),
+                Command::Reopen => {
+                    for stream in self.streams.values_mut() {
+                        if let Err(why) = stream.reopen(&mut self.desk) {
+                            tracing::warn!("{}: cannot open its file again: {why}", stream.key());
+                        }
+                    }
+                }
+                Command::Stop(deadline) => self.stop = Some(deadline),
+            }
+        }
+        self.desk.dir.end_many();
+    }
+
+    fn open(
+        &mut self,
+        id: StreamId,
+        key: &EntryKey,
+        request: &Request,
+        account: u32,
+        now: Instant,
+    ) -> Result<Arc<Source>, Refusal> {
+        let refuse = |code, node: &str, why: String| Refusal::new(code, format!("{}: {why}", key.node(node)));
+        let located = pipe::locate(&self.places.run, &request.pipe)
+            .map_err(|why| refuse(Code::PipeOpen, "pipe", why.to_string()))?;
+        let file = File::open(request.file.clone(), bounds(request), &mut self.desk.dir, now)
+            .map_err(|why| refuse(Code::FileOpen, "file", why.to_string()))?;
+        let fifo = located.id();
+        let pipe = located.open().map_err(|why| refuse(Code::PipeOpen, "pipe", why.to_string()))?;
+        // It waits for nothing yet: to hear once that there is no writer cannot be helped.
+        epoll::add(&self.epoll, &pipe, epoll::EventData::new_u64(id.0), epoll::EventFlags::ET)
+            .map_err(|why| refuse(Code::PipeOpen, "pipe", format!("cannot wait for it: {why}")))?;
+        let source = Arc::new(Source::new(pipe, fifo, request.policy, id, Arc::clone(&self.book), account));
+        source.set_rate(self.places.rate, now);
+        self.streams.insert(id, Box::new(Stream::new(id, key.clone(), Arc::clone(&source), request, file)));
+        self.unread.insert(id, None);
+        Ok(source)
+    }
+
+    fn begin(&mut self, id: StreamId, now: Instant) {
+        let Some(end) = self.unread.remove(&id) else { return };
+        self.watch(id, epoll::EventFlags::IN);
+        if let Some(patience) = end {
+            self.end(id, patience, now);
+        }
+    }
+
+    fn resume(
+        &mut self,
+        id: StreamId,
+        key: EntryKey,
+        request: &Request,
+        source: Arc<Source>,
+        hand: Option<Hand>,
+        now: Instant,
+    ) {
+        let file = File::later(request.file.clone(), bounds(request), now);
+        source.set_rate(self.places.rate, now);
+        let mut stream = Box::new(Stream::new(id, key, source, request, file));
+        if let Some(hand) = hand {
+            // Until that is written nothing more is taken.
+            stream.recover(hand, now);
+            self.stuck.push(id);
+            self.streams.insert(id, stream);
+            return self.line.report(Report::Stuck(id));
+        }
+        self.streams.insert(id, stream);
+        self.listen(id, now);
+    }
+
+    /// Keeps some empty hands ready, and not too many.
+    fn count_hands(&mut self) {
+        while self.desk.hands.len() + self.hands_wanted < HANDS_READY {
+            self.hands_wanted += 1;
+            self.line.report(Report::WantsHand);
+        }
+        while self.desk.hands.len() > HANDS_MOST
+            && let Some(hand) = self.desk.hands.pop()
+        {
+            self.line.report(Report::HandBack(hand));
+        }
+    }
+
+    /// One log's turn: what its pipe holds, up to one chunk. Answers with the bytes that moved.
+    pub(super) fn turn(&mut self, id: StreamId, now: Instant) -> usize {
+        let Some(stream) = self.streams.get_mut(&id).filter(|_| !self.unread.contains_key(&id)) else { return 0 };
+        let turn = stream.turn(&mut self.desk, now);
+        match turn {
+            Turn::Moved(bytes) => {
+                if self.parked.remove(&id) {
+                    self.watch(id, epoll::EventFlags::IN);
+                }
+                return bytes;
+            }
+            Turn::Empty => {}
+            // As soon as there is one: what woke it up may have been heard for the last time (a parked one, a gap to be told).
+            Turn::EmptyHanded => self.put_off.push_back(Command::Mark(id)),
+            Turn::Ended => {
+                if self.ending.iter().any(|(_, ending)| *ending == id) {
+                    self.close(id, true);
+                } else if self.parked.insert(id) {
+                    self.watch(id, epoll::EventFlags::IN | epoll::EventFlags::ET);
+                }
+            }
+            Turn::Paused(until, why) => {
+                // Whoever may drop is relieved by the main thread meanwhile, who wants to wait waits.
+                stream.source().set_trouble(Some(why));
+                self.paused.push((until, id));
+                self.parked.remove(&id);
+                let _ = epoll::delete(&self.epoll, stream.source().pipe());
+                self.line.report(Report::Stuck(id));
+            }
+            Turn::Stuck => {
+                if !self.stuck.contains(&id) {
+                    self.stuck.push(id);
+                    self.desk.careful = true;
+                    // When it is well again it waits anew, and not as a parked one.
+                    self.parked.remove(&id);
+                    let _ = epoll::delete(&self.epoll, stream.source().pipe());
+                    self.line.report(Report::Stuck(id));
+                }
+            }
+        }
+        0
+    }
+
+    fn watch(&self, id: StreamId, flags: epoll::EventFlags) {
+        if let Some(stream) = self.streams.get(&id) {
+            // A stream is registered as long as it is not stuck; changing that needs no memory (epoll_ctl(2)).
+            let _ = epoll::modify(&self.epoll, stream.source().pipe(), epoll::EventData::new_u64(id.0), flags);
+        }
+    }
+
+    fn retry(&mut self, now: Instant) {
+        for id in std::mem::take(&mut self.stuck) {
+            let Some(stream) = self.streams.get_mut(&id) else { continue };
+            if stream.retry_at().is_none_or(|at| at <= now) && stream.retry(&mut self.desk, now) {
+                self.listen(id, now);
+            } else {
+                self.stuck.push(id);
+            }
+        }
+    }
+
+    fn resume_paused(&mut self, now: Instant) {
+        let due: Vec<(Instant, StreamId)> = self.paused.extract_if(.., |(until, _)| *until <= now).collect();
+        for (_, id) in due {
+            if let Some(stream) = self.streams.get(&id) {
+                stream.source().set_trouble(None);
+                self.listen(id, now);
+            }
+        }
+    }
+
+    /// Listens to a pipe that was not listened to.
+    fn listen(&mut self, id: StreamId, now: Instant) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        let data = epoll::EventData::new_u64(id.0);
+        if let Err(why) = epoll::add(&self.epoll, stream.source().pipe(), data, epoll::EventFlags::IN) {
+            // For want of memory, or of watches (epoll_ctl(2)). Whoever may drop is relieved meanwhile.
+            tracing::warn!("{}: cannot wait for its pipe: {why}; trying again", stream.key());
+            stream.source().set_trouble(Some("its pipe cannot be waited for"));
+            self.paused.push((now + LISTEN_AGAIN, id));
+            return self.line.report(Report::Stuck(id));
+        }
+        self.line.report(Report::Well(id));
+        // What was dropped meanwhile is told at once, also where nothing follows it.
+        self.turn(id, now);
+    }
+}
+
+fn bounds(request: &Request) -> Bounds {
+    Bounds { limit: request.limit, copies: request.copies }
+}
