@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use host::{Host, Log, domain, mount, numbered, until};
+use host::{Host, Log, domain, ledger_balances, mount, numbered, until};
 
 /// A log directory with a small file system of its own in it.
 const DISKS: &str = "mount -t tmpfs -o size=64m tmpfs \"$DIR\" && mkdir \"$DIR/small\" && \
@@ -46,40 +46,6 @@ impl Drop for Ballast {
     }
 }
 
-/// Reads a log against what was written to it: what is there, and what its markers say is missing, must be the whole, in order.
-/// Gives the number of markers.
-fn ledger_balances(log: &Log, written: &[u8]) -> usize {
-    let content = log.content();
-    balance(&content, written).unwrap_or_else(|| {
-        let copy = std::env::temp_dir().join(format!("unbalanced-{}.log", std::process::id()));
-        fs::write(&copy, &content).unwrap();
-        panic!("bytes written are not those in the file and those dropped: see {}", copy.display())
-    })
-}
-
-/// The number of markers in the content of a log, if it is what was written, less what the markers say.
-fn balance(content: &[u8], written: &[u8]) -> Option<usize> {
-    const MARKER: &[u8] = b"[xenlog: ";
-    let Some(marker) = content.windows(MARKER.len()).position(|window| window == MARKER) else {
-        return (content == written).then_some(0);
-    };
-    let (piece, rest) = content.split_at(marker);
-    let (text, rest) = rest.split_at(rest.iter().position(|byte| *byte == b'\n')?);
-    let text = std::str::from_utf8(text).unwrap();
-    let (bytes, more) = text[MARKER.len()..].split_once(" bytes dropped ").expect(text);
-    let (time, why) = more.split_once(": ").expect(text);
-    let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
-    assert_eq!(shape, "9999-99-99 99:99:99..9999-99-99 99:99:99", "{text}");
-    assert!(why.ends_with(']') && why.contains("No space left"), "{text}");
-    let dropped: usize = bytes.parse().unwrap();
-    // A marker begins a line. Whether the newline before it is of the marker or was written shows only by what comes after.
-    let pieces = [Some(piece), piece.strip_suffix(b"\n")];
-    pieces.into_iter().flatten().find_map(|piece| {
-        let missing = written.strip_prefix(piece)?.get(dropped..)?;
-        Some(balance(&rest[1..], missing)? + 1)
-    })
-}
-
 /// Also: another disk's logs do not notice, and the daemon says it once.
 #[test]
 fn a_log_that_may_drop_goes_on_after_each_outage_with_one_marker() {
@@ -107,7 +73,7 @@ fn a_log_that_may_drop_goes_on_after_each_outage_with_one_marker() {
             end.write_all(b"the end\n").unwrap();
             written.extend_from_slice(b"the end\n");
             until("the last line", || log.content().ends_with(b"the end\n").then_some(()));
-            assert_eq!(ledger_balances(&log, &written), round as usize);
+            assert_eq!(ledger_balances(&log, &written, "No space left"), round as usize);
         }
         let reports = host.daemon().reports();
         assert_eq!(reports.len(), 1 + 3 * 2, "{reports:#?}");

@@ -35,6 +35,11 @@ impl Crowd {
         }
     }
 
+    /// Writes something to each of these nodes, whatever is there.
+    pub fn change(&mut self, paths: &[String]) {
+        self.ask(TxId::NONE, paths.iter().map(|path| Request::Write { path, value: b"4" }));
+    }
+
     /// Reads a node of each, `None` where there is none.
     pub fn read(&mut self, logs: &[Log], node: &str) -> Vec<Option<Vec<u8>>> {
         let paths: Vec<String> = logs.iter().map(|log| log.at(node)).collect();

@@ -4,8 +4,9 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use testbed::until;
 
 /// The daemon as its tests are to run it: with nothing of this machine's configuration.
@@ -26,21 +27,15 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it for the host in `dir`.
-    pub fn start(socket: &Path, dir: &Path) -> Daemon {
+    /// Starts it for the host in `dir`. `change` may have it started in another way.
+    pub fn start(socket: &Path, dir: &Path, change: impl FnOnce(&mut Command)) -> Daemon {
         let number = (0..).find(|number| !dir.join(format!("stderr.{number}")).exists()).unwrap();
         let stderr = dir.join(format!("stderr.{number}"));
-        let child = command(&["-i", "-v", "--no-hypervisor"])
-            .arg("--xen-run-dir")
-            .arg(dir.join("run"))
-            .arg("--xen-log-dir")
-            .arg(dir.join("log"))
-            .arg("--config")
-            .arg(dir.join("xenlog.toml"))
-            .env("XENSTORED_PATH", socket)
-            .stderr(fs::File::create(&stderr).unwrap())
-            .spawn()
-            .unwrap();
+        let mut command = command(&["-i", "-v", "--no-hypervisor"]);
+        command.arg("--xen-run-dir").arg(dir.join("run")).arg("--xen-log-dir").arg(dir.join("log"));
+        command.arg("--config").arg(dir.join("xenlog.toml")).env("XENSTORED_PATH", socket);
+        change(&mut command);
+        let child = command.stderr(fs::File::create(&stderr).unwrap()).spawn().unwrap();
         Daemon { child, stderr }
     }
 
@@ -65,6 +60,45 @@ impl Daemon {
     /// Lets it go on after [`Daemon::halt`].
     pub fn go_on(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// From when this returns it can open nothing, until [`Daemon::may_open_again`]: no number below its bound is free.
+    pub fn may_open_nothing(&self) {
+        let taken = |number: &u64| self.proc("fd").join(number.to_string()).symlink_metadata().is_ok();
+        let free = (0..).find(|number| !taken(number)).unwrap();
+        self.bound_descriptors(free);
+    }
+
+    /// It can open as much as there may be.
+    pub fn may_open_again(&self) {
+        self.bound_descriptors(u64::MAX);
+    }
+
+    fn bound_descriptors(&self, most: u64) {
+        let limits = fs::read_to_string(self.proc("limits")).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        let maximum: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        let new = Rlimit { current: Some(most.min(maximum)), maximum: Some(maximum) };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, new).unwrap();
+    }
+
+    /// The most memory that it has had so far, in bytes (proc_pid_status(5), VmHWM).
+    pub fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(self.proc("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+    }
+
+    /// How long it has run on a processor so far (proc_pid_schedstat: nanoseconds first).
+    pub fn time(&self) -> Duration {
+        let threads = fs::read_dir(self.proc("task")).unwrap();
+        let stats = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("schedstat")).ok());
+        stats.map(|stat| Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())).sum()
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_there(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Waits for its end.
@@ -93,7 +127,7 @@ impl Daemon {
             let before = self.sleeps();
             let is_asleep =
                 fs::read_dir(self.proc("task")).ok()?.flatten().all(|thread| state(&thread.path()) == Some('S'));
-            std::thread::sleep(std::time::Duration::from_secs(3));
+            std::thread::sleep(Duration::from_secs(3));
             (is_asleep && self.sleeps() == before).then_some(())
         });
     }

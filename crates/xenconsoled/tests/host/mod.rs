@@ -1,25 +1,34 @@
 //! A host for the daemon's tests: a real store, private run and log directories, and the real daemon.
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test file uses a part")]
 
+mod clock;
 mod crowd;
 mod daemon;
+mod ledger;
 mod log;
 // One way to a file system of a test's own for all crates.
 #[path = "../../../logfile/tests/scene/mount.rs"]
 pub mod mount;
+mod scribe;
+mod slow;
 mod snapshot;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use logproto::{DAEMON_NODE, DomId, Owner};
 use tempfile::TempDir;
 pub use testbed::{Store, StoreKind, until};
 use xenstore::{Address, Client};
 
+pub use clock::Clock;
 pub use crowd::Crowd;
 pub use daemon::{Daemon, command};
+pub use ledger::ledger_balances;
 pub use log::{Log, fifo, has_reader, numbered, read_all};
+pub use scribe::Scribe;
+pub use slow::Slow;
 pub use snapshot::{Snapshot, snapshot};
 
 /// Where a domain's logs are.
@@ -72,12 +81,27 @@ impl Host {
 
     /// Starts the daemon and waits for nothing.
     pub fn launch(&mut self) {
-        assert!(self.daemon.is_none(), "one daemon a host");
         // One that was killed leaves its node behind, and then the node would say nothing. There may be no store.
         if let Ok(mut client) = Client::connect(&[self.store.address()], std::time::Duration::from_secs(10)) {
             let _ = client.rm(DAEMON_NODE);
         }
-        self.daemon = Some(Daemon::start(&self.store.socket(), self.dir.path()));
+        self.launch_at(&self.store.socket(), |_| ());
+    }
+
+    /// Starts the daemon in another way, to find its store at this socket, and waits for nothing.
+    pub fn launch_at(&mut self, socket: &Path, change: impl FnOnce(&mut Command)) {
+        assert!(self.daemon.is_none(), "one daemon a host");
+        self.daemon = Some(Daemon::start(socket, self.dir.path(), change));
+    }
+
+    /// Starts one more daemon, which this host does not know of.
+    pub fn another(&self) -> Daemon {
+        Daemon::start(&self.store.socket(), self.dir.path(), |_| ())
+    }
+
+    /// The directory that all others are in.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Waits until the daemon says in the store that it serves.

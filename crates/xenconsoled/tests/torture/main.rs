@@ -36,6 +36,7 @@ mod lost_disks;
 mod manager;
 mod neighbours;
 mod no_daemon;
+mod no_memory;
 mod polite;
 mod random;
 mod report;
