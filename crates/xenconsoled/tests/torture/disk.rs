@@ -111,22 +111,6 @@ impl Drop for Frozen {
     }
 }
 
-/// A child that writes out a file system, and so waits while that stands still: its journal is then at work and cannot
-/// end.
-pub struct Syncing(Child);
-
-impl Syncing {
-    pub fn start(at: &Path) -> Syncing {
-        Syncing(Command::new("sync").arg("-f").arg(at).stderr(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Syncing {
-    fn drop(&mut self) {
-        let _ = self.0.wait();
-    }
-}
-
 /// What fills a file system to the last block.
 pub struct Ballast(PathBuf);
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use testbed::until;
 
 use super::crowd::{Crowd, Kind};
-use super::disk::{Frozen, Mounted, Syncing, image, on_own_disks};
+use super::disk::{Frozen, Mounted, image, on_own_disks};
 use super::host::{Host, domain};
 use super::kills::store;
 use super::knobs::{knob, random, seconds};
@@ -23,7 +23,6 @@ fn a_frozen_disk_is_felt_by_nobody_who_drops() {
     on_own_disks("freezes::a_frozen_disk_is_felt_by_nobody_who_drops", freeze);
 }
 
-/// Small files: that they rotate is what makes the daemon wait for the disk, which memory could hide from it for long.
 const KIND: Kind = Kind {
     count: 200,
     name: "drop",
@@ -41,14 +40,10 @@ fn freeze(scratch: &Path) {
     let length = seconds("FREEZE", 2);
     let mut random = random(title);
     let mut report = Report::new(title);
-    let (outer, inner) = (scratch.join("outer"), scratch.join("outer/inner.img"));
-    image(&scratch.join("outer.img"), 3 << 30);
+    image(&scratch.join("image"), 2 << 30);
     let host = Host::idle(store(), "");
-    // The one on the other: what is written to the inner waits in the kernel for the outer.
-    let _outer = Mounted::image(&scratch.join("outer.img"), &outer);
-    image(&inner, 2 << 30);
     let slow = host.log_dir().join("slow");
-    let _inner = Mounted::image(&inner, &slow);
+    let _slow = Mounted::image(&scratch.join("image"), &slow);
     std::fs::create_dir(host.log_dir().join("fast")).unwrap();
 
     let unit = Unit::start(Way::Keeper, &program(&host), &host, random.next());
@@ -62,9 +57,9 @@ fn freeze(scratch: &Path) {
     until("some bytes of everybody", || (drops.tally.bytes() > 1 << 20).then_some(()));
 
     let before = drops.tally.bytes();
-    let frozen = Frozen::new(&outer);
+    // Not the device below it: memory could hide for a minute that it does not answer, and did.
+    let frozen = Frozen::new(&slow);
     let start = Instant::now();
-    let syncing = Syncing::start(&slow);
     let mut latencies = Vec::new();
     // A disk that nobody waits for yet is not frozen enough.
     while start.elapsed() < length || drops_and_troubles(&host).is_none_or(|(dropped, _)| dropped == 0) {
@@ -79,7 +74,6 @@ fn freeze(scratch: &Path) {
     }
     drop(frozen);
     report.line("frozen for", milliseconds(start.elapsed()));
-    drop(syncing);
     let after = drops.tally.bytes();
     report.line("written to drop logs meanwhile", format!("{} bytes", after - before));
     latencies.sort();
