@@ -13,6 +13,7 @@ use crate::hand::Hand;
 use crate::logs::{Patience, StreamId};
 use crate::notify::Notify;
 use crate::numbers::Numbers;
+use crate::pipe;
 use crate::roll::{Line, Roll};
 use crate::source::Source;
 use crate::writers::WriterId;
@@ -82,9 +83,11 @@ impl Kept {
         let run = rules.run.path();
         let book = Arc::new(Book::open(run)?);
         let mut old = Roll::read(run, rules);
-        let next = StreamId(old.last_key_value().map_or(0, |(id, _)| id.0 + 1));
         let Received { pipes, hands, unknown } = Received::sort(received);
-        old.retain(|id, _| pipes.contains_key(id));
+        let last = pipes.last_key_value().map_or(0, |(id, _)| id.0.saturating_add(1));
+        let next = Roll::next(run).max(StreamId(last));
+        // What is kept by the name of a log is its pipe, or it is not this log's.
+        old.retain(|id, line| pipes.get(id).is_some_and(|pipe| pipe::id_of(pipe) == Some(line.fifo)));
         // Two logs with one account would count each other's drops: no daemon made that.
         let mut accounts = BTreeSet::new();
         old.retain(|_, line| accounts.insert(line.account));

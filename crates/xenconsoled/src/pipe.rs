@@ -89,6 +89,11 @@ pub fn unlink(run: &RootPath, pipe: &PipePath, held: FifoId) {
     }
 }
 
+/// Which FIFO this is.
+pub fn id_of(pipe: impl AsFd) -> Option<FifoId> {
+    fstat(pipe).ok().map(|stat| id(&stat))
+}
+
 fn id(stat: &Stat) -> FifoId {
     FifoId { dev: stat.st_dev, ino: stat.st_ino }
 }

@@ -50,6 +50,8 @@ pub struct Roll {
     /// Bytes in it, and with how many it began.
     size: u64,
     begun: u64,
+    /// See [`Roll::next`].
+    next: u64,
 }
 
 impl Roll {
@@ -94,10 +96,21 @@ impl Roll {
         lines
     }
 
+    /// The first number that no log on the roll had, also of those that are over: what is kept by the name of an old one must not be
+    /// taken for a new one's.
+    pub fn next(run: &Path) -> StreamId {
+        let text = std::fs::read(run.join(NAME)).unwrap_or_default();
+        let ids = text.split(|&byte| byte == b'\n').filter_map(|line| {
+            let id = line.split(|&byte| byte == b'\t').nth(1)?;
+            std::str::from_utf8(id).ok()?.parse().ok().filter(|id| *id < MOST_IDS)
+        });
+        StreamId(ids.max().map_or(0, |id: u64| id + 1))
+    }
+
     /// Begins a new roll with these lines, in place of the old one. Where that cannot be written it is tried again at each change:
     /// see [`Roll::begin_anew`].
     pub fn begin(run: &Path, lines: &BTreeMap<StreamId, Line>) -> (Roll, io::Result<()>) {
-        let mut roll = Roll { run: run.to_owned(), file: None, size: 0, begun: 0 };
+        let mut roll = Roll { run: run.to_owned(), file: None, size: 0, begun: 0, next: Roll::next(run).0 };
         let begun = roll.begin_anew(lines);
         (roll, begun)
     }
@@ -108,7 +121,8 @@ impl Roll {
         let (path, new) = (self.run.join(NAME), self.run.join(format!("{NAME}.new")));
         // What a daemon left that was killed right here.
         let _ = std::fs::remove_file(&new);
-        let mut text = String::new();
+        // The largest number there was.
+        let mut text = self.next.checked_sub(1).map_or(String::new(), |last| format!("last\t{last}\n"));
         for (id, line) in lines {
             text += &open_text(*id, line);
             if line.served {
@@ -135,6 +149,7 @@ impl Roll {
 
     /// A log is served, or goes on with other bounds.
     pub fn open(&mut self, id: StreamId, line: &Line) -> io::Result<()> {
+        self.next = self.next.max(id.0.saturating_add(1));
         self.write(&open_text(id, line))
     }
 
@@ -354,6 +369,22 @@ mod tests {
         }
         roll.open(StreamId(MOST_IDS - 1), &line).unwrap();
         assert_eq!(Roll::read(dir.path(), &rules).into_keys().collect::<Vec<_>>(), [StreamId(MOST_IDS - 1)]);
+    }
+
+    /// The numbers of logs that were over were given out again. A daemon that was killed before its keeper had heard that the old
+    /// log was over was followed by one that took the old one's pipe for the new one's.
+    #[test]
+    fn no_number_is_given_out_twice() {
+        let (dir, rules) = world();
+        assert_eq!(Roll::next(dir.path()), StreamId(0));
+        let (mut roll, _) = Roll::begin(dir.path(), &BTreeMap::new());
+        roll.open(StreamId(7), &line(&rules, Owner::Host, "a")).unwrap();
+        roll.gone(StreamId(7)).unwrap();
+        assert_eq!(Roll::next(dir.path()), StreamId(8));
+        let (mut roll, _) = Roll::begin(dir.path(), &BTreeMap::new());
+        assert_eq!((Roll::read(dir.path(), &rules).len(), Roll::next(dir.path())), (0, StreamId(8)));
+        roll.begin_anew(&BTreeMap::new()).unwrap();
+        assert_eq!(Roll::next(dir.path()), StreamId(8));
     }
 
     #[test]

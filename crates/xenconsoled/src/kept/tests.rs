@@ -72,3 +72,29 @@ fn what_the_keeper_has_no_room_for_is_used_counted_and_not_kept_by_half() {
     kept.hand_back(&hand);
     assert_eq!(kept.not_kept(), 0);
 }
+
+/// A daemon was killed before its keeper had heard that an old log was over, whose number a new one had: the next daemon read the
+/// old one's pipe for the new one, and took away the new one's name.
+#[test]
+fn a_pipe_that_is_not_the_logs_own_is_not_taken_for_it() {
+    for (is_own, logs) in [(true, 1), (false, 0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let rules = rules(dir.path());
+        let key = EntryKey { owner: logproto::Owner::Host, name: "a".into() };
+        let mut entry = logproto::Entry::default();
+        entry.nodes[0] = Some(dir.path().join("p").into_os_string().into_encoded_bytes());
+        entry.nodes[1] = Some(b"/l/a.log".to_vec());
+        let request = entry.check(&key, &rules).unwrap().unwrap();
+        let (reader, _writer) = rustix::pipe::pipe().unwrap();
+        let (other, _other_writer) = rustix::pipe::pipe().unwrap();
+        let fifo = pipe::id_of(if is_own { &reader } else { &other }).unwrap();
+        let (mut kept, _) = Kept::open(&rules, None, Vec::new()).unwrap();
+        let (account, id) = (kept.take_account().unwrap(), StreamId(5));
+        let book = Arc::clone(kept.book());
+        let source = Source::new(reader.try_clone().unwrap(), fifo, request.policy, id, book, account);
+        kept.opened(id, account, key, request, Arc::new(source));
+        drop(kept);
+        let (_, legacy) = Kept::open(&rules, None, vec![("log-5".to_owned(), reader)]).unwrap();
+        assert_eq!((legacy.logs.len(), legacy.next), (logs, StreamId(6)));
+    }
+}

@@ -21,6 +21,11 @@ pub enum Stamping {
 const STAMP: &[u8] = b"[dddd-dd-dd dd:dd:dd] ";
 const MARKER: &[u8] = b"[xenlog: ";
 
+fn is_half_a_time(bytes: &[u8]) -> bool {
+    let fits = |(byte, shape): (&u8, &u8)| byte == shape || byte.is_ascii_digit() && *shape == b'd';
+    bytes.len() <= STAMP.len() && bytes.iter().zip(STAMP).all(fits)
+}
+
 /// What a log's files held, from the first byte on.
 #[derive(Debug)]
 pub struct Tail {
@@ -89,6 +94,11 @@ impl Tail {
             let rest = &self.bytes[self.parsed..];
             let gap = run.gap_at(run.read);
             let may_be_marker = || run.counted_too > 0 && self.marker(rest).is_ok();
+            if gap > 0 && stamping != Stamping::No && is_half_a_time(rest) {
+                // What should have followed it was given up.
+                self.pass_over();
+                return Ok(());
+            }
             if gap > 0 || may_be_marker() {
                 let Some((len, told)) = self.marker(rest)? else { return Ok(()) };
                 if told > gap + run.counted_too || told == 0 {
@@ -112,11 +122,7 @@ impl Tail {
                 continue;
             }
             if stamping != Stamping::No && starts && rest[0] == b'[' {
-                if !rest
-                    .iter()
-                    .zip(STAMP)
-                    .all(|(byte, shape)| *byte == *shape || byte.is_ascii_digit() && *shape == b'd')
-                {
+                if !is_half_a_time(&rest[..rest.len().min(STAMP.len())]) {
                     return Err(self.wrong("not a time"));
                 }
                 if rest.len() < STAMP.len() {
