@@ -47,7 +47,8 @@ fn fill(title: &str, mount: impl FnOnce(&Path) -> Mounted) {
         copies: 99,
         dir: "full",
         impatient: false,
-        style: Style { pace: Some(50_000), power: 15, most: 12 << 20 },
+        // All that is written while it is full so often stays in their files.
+        style: Style { pace: Some(50_000.min((11 << 20) / (4 * times.max(1)))), power: 15, most: 12 << 20 },
     };
     let drops = Crowd::start(&host, &kind, &mut random);
     let blocks = Crowd::start(&host, &Kind { count: 20, name: "block", policy: "block", ..kind }, &mut random);
