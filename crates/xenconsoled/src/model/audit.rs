@@ -38,6 +38,7 @@ impl World {
         let Some(life) = &self.life else { return Ok(()) };
         self.keeper.read();
         let mut held = self.held()?;
+        let mut more: Vec<(StreamId, usize)> = Vec::new();
         let mut toolstack = self.toolstack.borrow_mut();
         for (number, run) in toolstack.runs.iter_mut().enumerate() {
             let serves = |served: &Served| served.run == Some(number) && !served.closed;
@@ -53,18 +54,30 @@ impl World {
             let counted = ledger.map(|(ledger, before)| usize::try_from(ledger.dropped).unwrap() + before - too_much);
             let missing = run.missing();
             let in_hand = hand.as_ref().map_or(0, |hand| hand.bytes.len());
-            if let Some(counted) = counted
-                && counted > run.dropped()
-                && counted - run.dropped() == missing.len().saturating_sub(in_hand)
-            {
+            let vanished = missing.len().saturating_sub(in_hand);
+            let new = counted.map_or(0, |counted| counted.saturating_sub(run.dropped()));
+            let may_be_more = stream.is_some_and(|(_, served)| {
+                served.goes_on && vanished > 0 && disk::is_in_trouble(served.request.file.name())
+            });
+            let too_much = if may_be_more { new.saturating_sub(vanished).min(ROOM) } else { 0 };
+            if new > 0 && new == vanished + too_much {
                 // It was killed while it gave them up.
-                run.add_vanished(counted - run.dropped());
+                run.add_vanished(vanished);
+                run.counted_too += too_much;
+                more.extend(stream.map(|(stream, _)| (*stream, too_much)));
             }
+            let counted = counted.map(|counted| counted - too_much);
             let missing = run.missing();
             explain(&missing, hand.as_ref(), stamping != Stamping::No)
                 .map_err(|why| format!("FIFO {number}, {}: {why}", shown(run)))?;
             if let Some(counted) = counted.filter(|counted| *counted != run.dropped()) {
                 return Err(format!("FIFO {number}: {} bytes were dropped, {counted} are counted", run.dropped()));
+            }
+        }
+        drop(toolstack);
+        for (stream, too_much) in more {
+            if let Some(served) = self.served.get_mut(&stream) {
+                served.counted_too += too_much;
             }
         }
         match held.first_key_value() {

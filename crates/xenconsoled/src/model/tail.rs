@@ -94,10 +94,18 @@ impl Tail {
             let rest = &self.bytes[self.parsed..];
             let gap = run.gap_at(run.read);
             let may_be_marker = || run.counted_too > 0 && self.marker(rest).is_ok();
-            if gap > 0 && stamping != Stamping::No && is_half_a_time(rest) {
-                // What should have followed it was given up.
-                self.pass_over();
-                return Ok(());
+            if gap > 0 && stamping != Stamping::No {
+                // What should have followed half a time was given up; then the marker follows it, on a line of its own.
+                let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+                if end > 0 && is_half_a_time(&rest[..end]) {
+                    if rest.len() <= end + MARKER.len() {
+                        return Ok(());
+                    }
+                    if rest[end + 1..].starts_with(MARKER) {
+                        self.parsed += end;
+                        continue;
+                    }
+                }
             }
             if gap > 0 || may_be_marker() {
                 let Some((len, told)) = self.marker(rest)? else { return Ok(()) };

@@ -438,6 +438,8 @@ impl World {
         while self.life.is_none() {
             self.start()?;
         }
+        // What the last one was killed over is seen now, or in the files as what nobody wrote.
+        self.audit()?;
         for _ in 0..3000 {
             self.now += Duration::from_millis(100);
             self.work()?;
