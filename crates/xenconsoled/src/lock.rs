@@ -24,7 +24,7 @@ pub enum LockError {
         holder: Option<u32>,
     },
     /// The file cannot be opened or locked.
-    #[error("{}: {why}", .path.display())]
+    #[error("{}: {why}{}", .path.display(), where_to(*.why))]
     System {
         /// The file.
         path: PathBuf,
@@ -47,6 +47,14 @@ impl Lock {
             Err(Errno::WOULDBLOCK) => Err(LockError::Held { path, holder: holder(file.as_fd()) }),
             Err(why) => Err(LockError::System { path, why }),
         }
+    }
+}
+
+fn where_to(why: Errno) -> &'static str {
+    if why == Errno::NOENT {
+        "; the run directory has to be there: --xen-run-dir or XEN_RUN_DIR says which it is"
+    } else {
+        ""
     }
 }
 
@@ -95,7 +103,10 @@ mod tests {
         assert!(text.contains(&format!("another daemon, process {own},")) && text.contains(&format!("kill {own}:")));
         drop(first);
         Lock::take(dir.path()).unwrap();
-        assert!(matches!(Lock::take(&dir.path().join("no")), Err(LockError::System { why: Errno::NOENT, .. })));
+        let why = Lock::take(&dir.path().join("no")).unwrap_err();
+        assert!(
+            matches!(why, LockError::System { why: Errno::NOENT, .. }) && why.to_string().contains("--xen-run-dir")
+        );
     }
 
     #[test]

@@ -187,8 +187,12 @@ impl Stream {
         loop {
             match self.source.take(hand.chunk_mut(), most, now) {
                 Take::Gap(gap, marked) => {
+                    let (bytes, why) = (gap.bytes, gap.why.clone());
                     self.begin_marker(gap, marked, hand, desk, now)?;
                     self.finish(hand, desk, now)?;
+                    if self.may_say(now) {
+                        tracing::warn!("{}: {bytes} bytes were dropped: {why}", self.key);
+                    }
                 }
                 Take::Bytes(bytes) => {
                     self.finish(hand, desk, now)?;
@@ -258,17 +262,25 @@ impl Stream {
 
     /// Says so in the daemon's log, but not again and again. True if it was said.
     fn say_trouble(&mut self, why: &str, now: Instant) -> bool {
+        let may_say = self.may_say(now);
+        if may_say {
+            tracing::warn!("{}: its file cannot be written: {why}; trying again", self.key);
+        }
+        may_say
+    }
+
+    /// Whether one more line about this log is not too many.
+    fn may_say(&mut self, now: Instant) -> bool {
         match &mut self.said {
             Some((since, times)) if now.saturating_duration_since(*since) < QUIET => {
                 *times += 1;
-                if *times > SAID_MOST {
-                    return false;
-                }
+                *times <= SAID_MOST
             }
-            said => *said = Some((now, 1)),
+            said => {
+                *said = Some((now, 1));
+                true
+            }
         }
-        tracing::warn!("{}: its file cannot be written: {why}; trying again", self.key);
-        true
     }
 
     fn begin_marker(

@@ -76,7 +76,11 @@ fn a_log_that_may_drop_goes_on_after_each_outage_with_one_marker() {
             assert_eq!(ledger_balances(&log, &written, "No space left"), round as usize);
         }
         let reports = host.daemon().reports();
-        assert_eq!(reports.len(), 1 + 3 * 2, "{reports:#?}");
+        let (trouble, gaps, well) = (" cannot be written: ", " bytes were dropped: ", " can be written again, ");
+        for what in [trouble, gaps, well] {
+            assert_eq!(reports.iter().filter(|line| line.contains(what)).count(), 3, "{what}: {reports:#?}");
+        }
+        assert_eq!(reports.len(), 1 + 3 * 3, "{reports:#?}");
     });
 }
 
