@@ -14,13 +14,15 @@ use crate::shares::Shares;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u64);
 
-/// Which FIFO it is, whatever its name: device and inode.
+/// Which FIFO it is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FifoId {
     /// `st_dev`.
     pub dev: u64,
-    /// `st_ino`.
+    /// `st_ino`. A file system may give the number of one that is gone to the next.
     pub ino: u64,
+    /// When it was made (`stx_btime`), in nanoseconds since 1970; 0 where the file system does not tell.
+    pub born: u64,
 }
 
 /// How an entry stands, as one look found it.

@@ -21,7 +21,7 @@ fn entry(nodes: &[(&str, &str)]) -> Entry {
     entry
 }
 
-const FIFO: FifoId = FifoId { dev: 1, ino: 1 };
+const FIFO: FifoId = FifoId { dev: 1, ino: 1, born: 0 };
 
 /// What a test's world is made of: the logs, and a clock for looks and answers.
 struct World {
@@ -174,8 +174,8 @@ fn a_late_report_of_an_old_stream_says_nothing_of_the_new_one() {
     assert_eq!(world.actions(), []);
     world.logs.refused(old, Refusal::new(Code::PipeOpen, "not there"));
     assert_eq!(world.actions(), []);
-    world.logs.opened(new, FifoId { dev: 1, ino: 2 });
-    assert_eq!(world.actions(), [Action::Answer(key, other, Some(FifoId { dev: 1, ino: 2 }), State::Ready)]);
+    world.logs.opened(new, FifoId { dev: 1, ino: 2, born: 0 });
+    assert_eq!(world.actions(), [Action::Answer(key, other, Some(FifoId { dev: 1, ino: 2, born: 0 }), State::Ready)]);
 }
 
 /// Its client wrote node by node, the pipe and the file first: the log was begun anew with each further node, and the end of the
@@ -197,7 +197,7 @@ fn a_domain_id_used_again_gets_its_file_after_the_old_pipe_was_emptied() {
     let (mut world, key) = (World::new(), key(5, "a"));
     let old = world.serve(&key, &entry(&[]));
     // Removed and written again within one transaction: one event, no state, another FIFO of the same name.
-    let again = world.see_fifo(&key, &entry(&[]), Some(FifoId { dev: 1, ino: 2 }));
+    let again = world.see_fifo(&key, &entry(&[]), Some(FifoId { dev: 1, ino: 2, born: 0 }));
     assert_eq!(again, [Action::End(old, Patience::Drain), Action::End(old, Patience::Handover)]);
     world.logs.ended(old);
     let actions = world.actions();
@@ -208,7 +208,7 @@ fn a_domain_id_used_again_gets_its_file_after_the_old_pipe_was_emptied() {
 fn a_fifo_made_anew_under_an_answered_entry_is_a_new_request() {
     let (mut world, key) = (World::new(), key(5, "a"));
     let old = world.serve(&key, &entry(&[]));
-    let actions = world.see_fifo(&key, &entry(&[("state", "ready")]), Some(FifoId { dev: 1, ino: 2 }));
+    let actions = world.see_fifo(&key, &entry(&[("state", "ready")]), Some(FifoId { dev: 1, ino: 2, born: 0 }));
     assert_eq!(actions[0], Action::End(old, Patience::Drain));
 }
 
@@ -307,7 +307,7 @@ fn a_new_fifo_of_an_old_name_has_nothing_to_do_with_the_old_one() {
     let (mut world, key) = (World::new(), |domid| key(domid, "a"));
     world.serve(&key(5), &entry(&[]));
     let other = entry(&[("file", "/var/log/xen/b.log")]);
-    let actions = world.see_fifo(&key(6), &other, Some(FifoId { dev: 1, ino: 2 }));
+    let actions = world.see_fifo(&key(6), &other, Some(FifoId { dev: 1, ino: 2, born: 0 }));
     assert!(matches!(&actions[..], [Action::Open(..)]), "{actions:?}");
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use logfile::Root;
 use logproto::{Entry, PipePath, RootPath};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags, makedev, open, statx, unlinkat};
 
 use crate::logs::FifoId;
 
@@ -48,8 +48,12 @@ pub fn locate(run: &RootPath, pipe: &PipePath) -> Result<Located, PipeError> {
     let root = Root::open(run.path())?;
     let fd = root.locate(pipe.relative())?;
     let path = pipe.below(run);
-    let stat = fstat(&fd).map_err(|why| PipeError::Io { what: "look at", path: path.clone(), why })?;
-    match FileType::from_raw_mode(stat.st_mode) {
+    let stat = look(&fd, Path::new(""), AtFlags::EMPTY_PATH).map_err(|why| PipeError::Io {
+        what: "look at",
+        path: path.clone(),
+        why,
+    })?;
+    match FileType::from_raw_mode(stat.stx_mode.into()) {
         FileType::Fifo => Ok(Located { fd, path, id: id(&stat) }),
         kind => Err(PipeError::NotAFifo { path, kind: kind.into() }),
     }
@@ -83,7 +87,7 @@ impl Located {
 /// Removes the name of a FIFO whose log is over, if it still is the name of that FIFO.
 pub fn unlink(run: &RootPath, pipe: &PipePath, held: FifoId) {
     let Ok((dir, name)) = Root::open(run.path()).and_then(|root| root.entry(pipe.relative())) else { return };
-    if statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| id(&stat) == held) {
+    if look(&dir, name.as_ref(), AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| id(&stat) == held) {
         // Whoever removed it first did what was wanted.
         let _ = unlinkat(&dir, &name, AtFlags::empty());
     }
@@ -91,11 +95,23 @@ pub fn unlink(run: &RootPath, pipe: &PipePath, held: FifoId) {
 
 /// Which FIFO this is.
 pub fn id_of(pipe: impl AsFd) -> Option<FifoId> {
-    fstat(pipe).ok().map(|stat| id(&stat))
+    look(pipe, Path::new(""), AtFlags::EMPTY_PATH).ok().map(|stat| id(&stat))
 }
 
-fn id(stat: &Stat) -> FifoId {
-    FifoId { dev: stat.st_dev, ino: stat.st_ino }
+/// Which file this is, by its path.
+pub fn id_at(path: &Path) -> Option<FifoId> {
+    look(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| id(&stat))
+}
+
+fn look(dir: impl AsFd, path: &Path, flags: AtFlags) -> rustix::io::Result<Statx> {
+    statx(dir, path, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME)
+}
+
+fn id(stat: &Statx) -> FifoId {
+    let is_told = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
+    let nanos = stat.stx_btime.tv_sec.cast_unsigned().wrapping_mul(1_000_000_000);
+    let born = if is_told { nanos.wrapping_add(stat.stx_btime.tv_nsec.into()) } else { 0 };
+    FifoId { dev: makedev(stat.stx_dev_major, stat.stx_dev_minor), ino: stat.stx_ino, born }
 }
 
 #[cfg(test)]
@@ -140,7 +156,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "a file in its place").unwrap();
         let fd = located.open().unwrap();
-        assert_eq!(id(&fstat(&fd).unwrap()), held);
+        assert_eq!(id_of(&fd), Some(held));
     }
 
     #[test]
@@ -157,5 +173,24 @@ mod tests {
         let successor = locate(&run, &pipe(&run, "p")).unwrap();
         unlink(&run, &pipe(&run, "p"), successor.id());
         assert!(!path.exists());
+    }
+
+    /// A client had removed its FIFO and made another, which had the inode number of the first: what was still to be answered to the
+    /// first request, that there is no such FIFO, was answered to the second.
+    #[test]
+    fn a_fifo_is_not_the_one_before_it_that_had_its_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p");
+        let mut seen = std::collections::HashMap::new();
+        // There are file systems that give no number twice, and clocks that stand still for some milliseconds.
+        for _ in 0..5000 {
+            mkfifoat(CWD, &path, Mode::RUSR).unwrap();
+            let id = id_at(&path).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            if seen.insert((id.dev, id.ino), id).is_some_and(|before| before != id) {
+                return;
+            }
+        }
+        assert_eq!(seen.len(), 5000, "numbers that were given twice, and nothing that tells those FIFOs apart");
     }
 }

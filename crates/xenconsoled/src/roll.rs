@@ -186,9 +186,9 @@ fn open_text(id: StreamId, line: &Line) -> String {
         Owner::Domain(domid) => domid.to_string(),
     };
     let Request { id: _, pipe, file, limit, copies, policy, stamp } = request;
-    let (id, dev, ino, name) = (id.0, fifo.dev, fifo.ino, &key.name);
+    let (id, FifoId { dev, ino, born }, name) = (id.0, fifo, &key.name);
     format!(
-        "open\t{id}\t{account}\t{owner}\t{name}\t{pipe}\t{file}\t{limit}\t{copies}\t{policy}\t{stamp}\t{dev}\t{ino}\n"
+        "open\t{id}\t{account}\t{owner}\t{name}\t{pipe}\t{file}\t{limit}\t{copies}\t{policy}\t{stamp}\t{dev}\t{ino}\t{born}\n"
     )
 }
 
@@ -202,7 +202,7 @@ fn end_text(id: StreamId, patience: Patience) -> String {
 }
 
 fn parse(fields: &[&str], rules: &Rules) -> Option<Line> {
-    let [account, owner, name, pipe, file, limit, copies, policy, stamp, dev, ino] = fields else { return None };
+    let [account, owner, name, pipe, file, limit, copies, policy, stamp, dev, ino, born] = fields else { return None };
     let owner = match *owner {
         "host" => Owner::Host,
         domid => Owner::Domain(domid.parse::<DomId>().ok()?),
@@ -219,7 +219,7 @@ fn parse(fields: &[&str], rules: &Rules) -> Option<Line> {
         policy: policy.parse().ok()?,
         stamp: stamp.parse().ok()?,
     };
-    let fifo = FifoId { dev: dev.parse().ok()?, ino: ino.parse().ok()? };
+    let fifo = FifoId { dev: dev.parse().ok()?, ino: ino.parse().ok()?, born: born.parse().ok()? };
     let account = account.parse().ok().filter(|account| *account < MOST_ACCOUNTS)?;
     Some(Line { account, key, request, fifo, served: false, ending: None })
 }
@@ -248,7 +248,7 @@ mod tests {
             policy: Policy::Block,
             stamp: Stamp::Line,
         };
-        let fifo = FifoId { dev: 5, ino: u64::MAX };
+        let fifo = FifoId { dev: 5, ino: u64::MAX, born: 0 };
         Line { account: 7, key: EntryKey { owner, name: name.into() }, request, fifo, served: false, ending: None }
     }
 

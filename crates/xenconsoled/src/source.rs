@@ -351,7 +351,7 @@ mod tests {
         let book = Arc::new(Book::open(dir.path()).unwrap());
         let (reader, writer) = pipe_with(PipeFlags::NONBLOCK).unwrap();
         let null = std::fs::File::options().write(true).open("/dev/null").unwrap().into();
-        let fifo = FifoId { dev: 0, ino: 0 };
+        let fifo = FifoId { dev: 0, ino: 0, born: 0 };
         let source = Source::new(reader, fifo, policy, StreamId(3), Arc::clone(&book), 0);
         let bin = Hand::new(0, Chunk::new().unwrap(), Arc::clone(&book));
         World { _dir: dir, book, source, writer, null, bin, chunk: Chunk::new().unwrap() }
@@ -409,7 +409,7 @@ mod tests {
         source.relieve(&mut bin, null.as_fd());
         let pipe = source.pipe().try_clone_to_owned().unwrap();
         drop(source);
-        let next = Source::recover(pipe, FifoId { dev: 0, ino: 0 }, Policy::Drop, StreamId(3), book, 0, 0);
+        let next = Source::recover(pipe, FifoId { dev: 0, ino: 0, born: 0 }, Policy::Drop, StreamId(3), book, 0, 0);
         let Take::Gap(gap, marked) = next.take(&mut chunk, 1000, Instant::now()) else { panic!("no gap") };
         assert_eq!((gap.bytes, marked), (second, first + second));
     }

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirEntryExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
 
 use crate::logs::FifoId;
+use crate::pipe;
 
 /// Between two looks.
 pub const EVERY: Duration = Duration::from_secs(600);
@@ -69,8 +70,7 @@ fn nobodys(run: &Path, is_ours: impl Fn(FifoId) -> bool) -> HashSet<(OsString, F
         if !is_fifo || !name.as_bytes().starts_with(PREFIX) {
             continue;
         }
-        let Ok(meta) = entry.metadata() else { continue };
-        let id = FifoId { dev: meta.dev(), ino: entry.ino() };
+        let Some(id) = pipe::id_at(&entry.path()) else { continue };
         if !is_ours(id) && !has_writer(&run.join(&name)) {
             found.insert((name, id));
         }
@@ -107,8 +107,8 @@ mod tests {
         let _held = open("xenlog-held");
         let written = open("xenlog-written");
         rustix::io::write(&written, b"bytes").unwrap();
-        let ours = std::fs::metadata(at("xenlog-ours")).unwrap().ino();
-        let is_ours = |id: FifoId| id.ino == ours;
+        let ours = pipe::id_at(&at("xenlog-ours")).unwrap();
+        let is_ours = |id: FifoId| id == ours;
         let mut now = Instant::now();
         let mut stale = Stale::new(now);
         stale.look(dir.path(), now, is_ours);

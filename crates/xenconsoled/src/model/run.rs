@@ -4,12 +4,13 @@ use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, fstat, mkfifoat, open};
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
 use rustix::io::{ioctl_fionread, write};
 use rustix::pipe::fcntl_setpipe_size;
 
 use super::chance::Chance;
 use crate::logs::FifoId;
+use crate::pipe;
 
 /// What a writer writes. A `[` is never in it: that is how the daemon's own words are told from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +55,7 @@ impl Run {
         mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR).unwrap();
         let probe = open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).unwrap();
         fcntl_setpipe_size(&probe, size).unwrap();
-        let stat = fstat(&probe).unwrap();
-        let fifo = FifoId { dev: stat.st_dev, ino: stat.st_ino };
+        let fifo = pipe::id_of(&probe).unwrap();
         Run {
             fifo,
             blocks: true,
@@ -82,8 +82,7 @@ impl Run {
     pub fn open(&mut self, path: &Path) {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let Ok(fd) = open(path, flags, Mode::empty()) else { return };
-        let stat = fstat(&fd).unwrap();
-        if (stat.st_dev, stat.st_ino) == (self.fifo.dev, self.fifo.ino) {
+        if pipe::id_of(&fd) == Some(self.fifo) {
             self.writer = Some(fd);
         }
     }

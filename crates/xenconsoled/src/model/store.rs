@@ -1,12 +1,12 @@
 //! The store of the model: entries, looks that take their time, and answers that do too.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::os::unix::fs::MetadataExt;
 
 use logproto::{Entry, EntryKey, State};
 
 use super::chance::Chance;
 use crate::logs::FifoId;
+use crate::pipe;
 
 /// The node that only the daemon writes.
 const STATE: usize = logproto::NODES.len() - 1;
@@ -129,8 +129,7 @@ impl Store {
         {
             // As the daemon's store does: what was asked for is the pipe and the file, and the FIFO that the pipe names.
             let path = entry.nodes[0].as_deref().and_then(|path| std::str::from_utf8(path).ok());
-            let named = path.and_then(|path| std::fs::symlink_metadata(path).ok());
-            if named.is_some_and(|named| fifo != Some(FifoId { dev: named.dev(), ino: named.ino() })) {
+            if path.and_then(|path| pipe::id_at(path.as_ref())).is_some_and(|named| fifo != Some(named)) {
                 self.dirty.insert(key);
                 continue;
             }

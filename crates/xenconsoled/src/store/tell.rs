@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_given_again_counts_all_the_same() {
         let key = EntryKey { owner: logproto::Owner::Host, name: "a".into() };
-        let (entry, fifo) = (Entry::default(), Some(FifoId { dev: 1, ino: 1 }));
+        let (entry, fifo) = (Entry::default(), Some(FifoId { dev: 1, ino: 1, born: 0 }));
         let tell = || {
             let mut answers = super::super::answers::Answers::default();
             answers.add(key.clone(), entry.clone(), fifo, State::Ready);

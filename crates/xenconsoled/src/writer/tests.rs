@@ -81,7 +81,7 @@ impl Host {
     }
 
     fn resume(&mut self, id: u64, name: &str, pipe: OwnedFd, hand: Option<Hand>) -> Arc<Source> {
-        let fifo = FifoId { dev: 0, ino: id };
+        let fifo = FifoId { dev: 0, ino: id, born: 0 };
         let number = u32::try_from(id).unwrap();
         let source = Source::new(pipe, fifo, Policy::Drop, StreamId(id), Arc::clone(&self.book), number);
         let (source, key) = (Arc::new(source), EntryKey { owner: Owner::Host, name: name.to_owned() });
