@@ -1,11 +1,14 @@
 //! FIFOs below the run directory: found, told apart and opened without ever waiting, and never by anything but themselves.
 
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use logfile::Root;
 use logproto::{Entry, PipePath, RootPath};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxFlags, makedev, open, statx, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RenameFlags, Statx, StatxFlags, makedev, open, renameat_with, statx, unlinkat,
+};
 
 use crate::logs::FifoId;
 
@@ -87,9 +90,18 @@ impl Located {
 /// Removes the name of a FIFO whose log is over, if it still is the name of that FIFO.
 pub fn unlink(run: &RootPath, pipe: &PipePath, held: FifoId) {
     let Ok((dir, name)) = Root::open(run.path()).and_then(|root| root.entry(pipe.relative())) else { return };
-    if look(&dir, name.as_ref(), AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| id(&stat) == held) {
-        // Whoever removed it first did what was wanted.
-        let _ = unlinkat(&dir, &name, AtFlags::empty());
+    let is_held =
+        |name: &OsStr| look(&dir, name.as_ref(), AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| id(&stat) == held);
+    if !is_held(&name) {
+        return;
+    }
+    // Its client may have put another in its place by now. So it is taken aside and looked at again: what is aside nobody replaces.
+    // A daemon that is killed here leaves it to the rule for FIFOs of dead clients.
+    let aside = OsString::from(format!("xenlog-gone-{}", held.ino));
+    // Whoever removed it first did what was wanted.
+    let Ok(()) = renameat_with(&dir, &name, &dir, &aside, RenameFlags::NOREPLACE) else { return };
+    if is_held(&aside) || renameat_with(&dir, &aside, &dir, &name, RenameFlags::NOREPLACE).is_err() {
+        let _ = unlinkat(&dir, &aside, AtFlags::empty());
     }
 }
 
@@ -192,5 +204,28 @@ mod tests {
             }
         }
         assert_eq!(seen.len(), 5000, "numbers that were given twice, and nothing that tells those FIFOs apart");
+    }
+
+    /// A log was over, and its client made another FIFO of that name between the daemon's look at the name and its removal: the new
+    /// one was removed, and the next request was refused.
+    #[test]
+    fn what_a_client_puts_in_its_place_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, path) = (RootPath::new(dir.path()), dir.path().join("p"));
+        let pipe = PipePath::new(path.as_os_str().as_encoded_bytes(), &run).unwrap();
+        for _ in 0..3000 {
+            mkfifoat(CWD, &path, Mode::RUSR).unwrap();
+            let old = locate(&run, &pipe).unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    // The daemon may be first.
+                    let _ = std::fs::remove_file(&path);
+                    mkfifoat(CWD, &path, Mode::RUSR).unwrap();
+                });
+                unlink(&run, &pipe, old.id());
+            });
+            assert!(path.exists());
+            std::fs::remove_file(&path).unwrap();
+        }
     }
 }

@@ -204,7 +204,10 @@ impl Log {
 }
 
 fn deleted(fd: &Path, pipe: &Path) -> bool {
-    fd.as_os_str().as_encoded_bytes().strip_suffix(b" (deleted)") == Some(pipe.as_os_str().as_encoded_bytes())
+    // The daemon takes a name aside before it removes it.
+    let is_aside = fd.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"xenlog-gone-"));
+    is_aside
+        || fd.as_os_str().as_encoded_bytes().strip_suffix(b" (deleted)") == Some(pipe.as_os_str().as_encoded_bytes())
 }
 
 fn answer(client: &mut Client, path: &str) -> Option<State> {
