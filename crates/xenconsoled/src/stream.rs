@@ -184,9 +184,16 @@ impl Stream {
             Some(_) => STAMPED,
             None => ROOM,
         };
+        let mut has_told = false;
         loop {
             match self.source.take(hand.chunk_mut(), most, now) {
+                Take::Gap(gap, _) if has_told => {
+                    // More was dropped while that was told. On a disk that is slow it would go on for ever: others first.
+                    self.source.put_back(gap);
+                    return Ok(Turn::Moved(0));
+                }
                 Take::Gap(gap, marked) => {
+                    has_told = true;
                     let (bytes, why) = (gap.bytes, gap.why.clone());
                     self.begin_marker(gap, marked, hand, desk, now)?;
                     self.finish(hand, desk, now)?;

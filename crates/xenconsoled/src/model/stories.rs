@@ -1,11 +1,12 @@
 //! What the model has found, each as a short story; and what is killed at every place where it can be.
 
 use std::ffi::OsStr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::world::World;
+use super::world::{World, relieve};
 use super::{crash, disk};
 
 /// The limit and the copies of most.
@@ -202,5 +203,30 @@ fn what_was_written_in_part_is_counted_in_part() {
     take_over(&mut story, "block");
     story.world.write().unwrap();
     story.world.hear_news().unwrap();
+    story.end();
+}
+
+/// The disk took its time, and so much was written that all of it was dropped while a marker was: the writer told of one gap after
+/// the other and came to nothing else, neither to another log nor to the end of this one.
+#[test]
+fn what_is_dropped_all_the_time_keeps_no_log_from_its_end() {
+    let mut story = stuck("drop", "none", 0);
+    story.world.relieve().unwrap();
+    disk::heal();
+    take_over(&mut story, "drop");
+    let (toolstack, run) = (Rc::clone(&story.world.toolstack), story.run);
+    let pipes = Rc::clone(&story.world.life.as_ref().unwrap().relief);
+    disk::set_meanwhile(Some(Box::new(move || {
+        toolstack.borrow_mut().runs[run].write(60_000);
+        relieve(&toolstack, &pipes, true);
+    })));
+    story.world.write().unwrap();
+    // Bytes that came meanwhile may be left.
+    story.world.meanwhile = true;
+    story.world.hear_news().unwrap();
+    let ending: Vec<bool> =
+        story.world.served.values().filter(|served| served.patience.is_some()).map(|served| served.closed).collect();
+    assert_eq!(ending, [true], "it has come to its end");
+    story.world.meanwhile = false;
     story.end();
 }

@@ -474,7 +474,7 @@ impl World {
 }
 
 /// What the main thread does for full pipes. What it takes out of them is dropped, whether it comes to count it or not.
-fn relieve(toolstack: &RefCell<Toolstack>, relief: &RefCell<Relief>, late: bool) {
+pub(super) fn relieve(toolstack: &RefCell<Toolstack>, relief: &RefCell<Relief>, late: bool) {
     let before: Vec<usize> = toolstack.borrow().runs.iter().map(super::run::Run::taken).collect();
     let relieved = crash::survive(|| relief.borrow_mut().relieve(late, |_| late));
     for (run, before) in toolstack.borrow_mut().runs.iter_mut().zip(before) {

@@ -8,6 +8,9 @@ use crate::logs::{Patience, StreamId};
 use crate::pipe;
 use crate::stream::Turn;
 
+/// Turns in which a log at its end only tells what is dropped meanwhile; then nothing more is.
+const LAST_WORDS: u32 = 8;
+
 impl Thread {
     pub(super) fn end(&mut self, id: StreamId, patience: Patience, now: Instant) {
         if !self.streams.contains_key(&id) {
@@ -64,7 +67,9 @@ impl Thread {
             return;
         }
         // Once at least: what was dropped may be all that there is.
+        let mut last_words = 0;
         loop {
+            let before = there;
             match stream.turn(&mut self.desk, now) {
                 Turn::Moved(bytes) => there = there.saturating_sub(bytes as u64),
                 Turn::Empty | Turn::Ended => there = 0,
@@ -73,6 +78,10 @@ impl Thread {
             // What the main thread drops meanwhile is told, too.
             if there == 0 && stream.source().finish() {
                 break;
+            }
+            last_words += u32::from(there == before);
+            if last_words == LAST_WORDS {
+                stream.source().close();
             }
         }
     }
