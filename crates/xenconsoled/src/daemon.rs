@@ -65,6 +65,14 @@ pub enum DaemonError {
         /// The system's answer.
         why: std::io::Error,
     },
+    /// Nobody could ask how the logs are.
+    #[error("{path}: cannot listen there for those who ask how the logs are: {why}")]
+    Status {
+        /// The socket.
+        path: String,
+        /// The system's answer.
+        why: std::io::Error,
+    },
     /// The system refuses what no daemon can do without.
     #[error("cannot {what}: {why}")]
     System {
@@ -131,8 +139,8 @@ impl Daemon {
         add(&reopen, REOPEN)?;
         let relief = Relief::new().map_err(system("open /dev/null"))?;
         let store = Store::new(xenstore::Address::candidates(), settings.rules.run.clone())?;
-        let keep = |why| DaemonError::Keep { run: run.display().to_string(), why };
-        let status = Status::open(run).map_err(keep)?;
+        let socket = |why| DaemonError::Status { path: run.join(status::NAME).display().to_string(), why };
+        let status = Status::open(run).map_err(socket)?;
         status.listen(&epoll, STATUS).map_err(system("wait for events"))?;
         let logs = Logs::new(settings.rules);
         let (waiting_for, is_lost, opening, owed) = (None, false, HashMap::new(), vec![None]);
@@ -155,12 +163,12 @@ impl Daemon {
             give_back: None,
             _lock: lock,
         };
-        daemon.take_over(legacy)?;
+        daemon.take_over(legacy);
         Ok(daemon)
     }
 
     /// Goes on with what the last daemon left.
-    fn take_over(&mut self, legacy: Legacy) -> Result<(), DaemonError> {
+    fn take_over(&mut self, legacy: Legacy) {
         let Legacy { logs, hands, next } = legacy;
         // The first writers to ask get them.
         self.kept.add_spare(hands);
@@ -177,7 +185,6 @@ impl Daemon {
                 self.writers.tell(id, Command::End(id, patience));
             }
         }
-        Ok(())
     }
 
     /// Serves until it is told to leave.

@@ -84,14 +84,14 @@ impl Kept {
         let book = Arc::new(Book::open(run)?);
         let mut old = Roll::read(run, rules);
         let Received { pipes, hands, unknown } = Received::sort(received);
-        let last = pipes.last_key_value().map_or(0, |(id, _)| id.0.saturating_add(1));
-        let next = Roll::next(run).max(StreamId(last));
         // What is kept by the name of a log is its pipe, or it is not this log's.
         old.retain(|id, line| pipes.get(id).is_some_and(|pipe| pipe::id_of(pipe) == Some(line.fifo)));
         // Two logs with one account would count each other's drops: no daemon made that.
         let mut accounts = BTreeSet::new();
         old.retain(|_, line| accounts.insert(line.account));
         let (roll, begun) = Roll::begin(run, &old);
+        let last = pipes.last_key_value().map_or(0, |(id, _)| id.0.saturating_add(1));
+        let next = roll.next().max(StreamId(last));
         let (accounts, numbers) = (Numbers::below(MOST_ACCOUNTS), Numbers::below(MOST_HANDS));
         let mut kept = Kept {
             notify,
@@ -367,10 +367,10 @@ impl Received {
             match writers.remove(&number) {
                 Some(writer) => drop(hands.insert(number, (reader, writer))),
                 // Killed between the two: it was never used.
-                None => unknown.push(format!("hand-r-{number}")),
+                None => unknown.push(hand_reader(number)),
             }
         }
-        unknown.extend(writers.keys().map(|number: &u32| format!("hand-w-{number}")));
+        unknown.extend(writers.keys().copied().map(hand_writer));
         Received { pipes, hands, unknown }
     }
 }

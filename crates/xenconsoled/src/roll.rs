@@ -98,19 +98,23 @@ impl Roll {
 
     /// The first number that no log on the roll had, also of those that are over: what is kept by the name of an old one must not be
     /// taken for a new one's.
-    pub fn next(run: &Path) -> StreamId {
+    pub fn next(&self) -> StreamId {
+        StreamId(self.next)
+    }
+
+    fn first_free(run: &Path) -> u64 {
         let text = std::fs::read(run.join(NAME)).unwrap_or_default();
         let ids = text.split(|&byte| byte == b'\n').filter_map(|line| {
             let id = line.split(|&byte| byte == b'\t').nth(1)?;
             std::str::from_utf8(id).ok()?.parse().ok().filter(|id| *id < MOST_IDS)
         });
-        StreamId(ids.max().map_or(0, |id: u64| id + 1))
+        ids.max().map_or(0, |id: u64| id + 1)
     }
 
     /// Begins a new roll with these lines, in place of the old one. Where that cannot be written it is tried again at each change:
     /// see [`Roll::begin_anew`].
     pub fn begin(run: &Path, lines: &BTreeMap<StreamId, Line>) -> (Roll, io::Result<()>) {
-        let mut roll = Roll { run: run.to_owned(), file: None, size: 0, begun: 0, next: Roll::next(run).0 };
+        let mut roll = Roll { run: run.to_owned(), file: None, size: 0, begun: 0, next: Roll::first_free(run) };
         let begun = roll.begin_anew(lines);
         (roll, begun)
     }
@@ -376,15 +380,14 @@ mod tests {
     #[test]
     fn no_number_is_given_out_twice() {
         let (dir, rules) = world();
-        assert_eq!(Roll::next(dir.path()), StreamId(0));
         let (mut roll, _) = Roll::begin(dir.path(), &BTreeMap::new());
+        assert_eq!(roll.next(), StreamId(0));
         roll.open(StreamId(7), &line(&rules, Owner::Host, "a")).unwrap();
         roll.gone(StreamId(7)).unwrap();
-        assert_eq!(Roll::next(dir.path()), StreamId(8));
         let (mut roll, _) = Roll::begin(dir.path(), &BTreeMap::new());
-        assert_eq!((Roll::read(dir.path(), &rules).len(), Roll::next(dir.path())), (0, StreamId(8)));
+        assert_eq!((Roll::read(dir.path(), &rules).len(), roll.next()), (0, StreamId(8)));
         roll.begin_anew(&BTreeMap::new()).unwrap();
-        assert_eq!(Roll::next(dir.path()), StreamId(8));
+        assert_eq!(Roll::begin(dir.path(), &BTreeMap::new()).0.next(), StreamId(8));
     }
 
     #[test]

@@ -40,6 +40,18 @@ fn help_and_version_are_printed_and_nothing_is_started() {
     }
 }
 
+/// It said that it could not keep account in the run directory, where the path of a socket was too long.
+#[test]
+fn a_socket_that_cannot_be_made_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("x".repeat(120));
+    fs::create_dir(&run).unwrap();
+    let mut daemon = command(&["-i", "--no-hypervisor"]);
+    let (status, said) = refused(daemon.env("XEN_RUN_DIR", &run).env("XEN_LOG_DIR", dir.path()));
+    assert_eq!(status, 1);
+    assert!(said.contains(&format!("{}: cannot listen there", run.join("xenlog.status").display())), "{said}");
+}
+
 #[test]
 fn an_unknown_option_is_an_error() {
     for args in [&["--nonsense"][..], &["-x"], &["--config"], &["--no-hypervisor", "--xen-run-dir"]] {
