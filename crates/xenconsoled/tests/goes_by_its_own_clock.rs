@@ -6,7 +6,7 @@ mod host;
 use std::fs;
 use std::io::Write;
 
-use host::{Clock, Host, StoreKind, domain, fifo, has_reader, ledger_balances, numbered, until};
+use host::{Clock, Host, StoreKind, domain, fifo, goes_on, has_reader, ledger_balances, numbered, until};
 
 /// Longer than every year is.
 const YEAR: i64 = 366 * 86_400;
@@ -96,17 +96,7 @@ fn what_is_dropped_while_the_time_of_day_jumps_is_counted_to_the_byte() {
         end.write_all(bytes.as_bytes()).unwrap();
         written.extend_from_slice(bytes.as_bytes());
     }
-    // While it is over its budget these may be dropped, too.
-    let mut write = |line: &[u8]| {
-        end.write_all(line).unwrap();
-        written.extend_from_slice(line);
-    };
-    until("the log to go on", || {
-        write(b"is there room again?\n");
-        log.content().ends_with(b"is there room again?\n").then_some(())
-    });
-    write(b"the end\n");
-    until("the end", || log.content().ends_with(b"the end\n").then_some(()));
+    goes_on(&mut end, &log, &mut written);
     assert!(ledger_balances(&log, &written, "") > 0);
 }
 

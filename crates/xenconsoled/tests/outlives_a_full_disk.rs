@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use host::{Host, Log, domain, ledger_balances, mount, numbered, until};
+use host::{Host, Log, domain, goes_on, ledger_balances, mount, numbered, until};
 
 /// A log directory with a small file system of its own in it.
 const DISKS: &str = "mount -t tmpfs -o size=64m tmpfs \"$DIR\" && mkdir \"$DIR/small\" && \
@@ -65,14 +65,7 @@ fn a_log_that_may_drop_goes_on_after_each_outage_with_one_marker() {
             other_end.write_all(numbered(round..round + 1).as_bytes()).unwrap();
             other.holds(numbered(1..round + 1));
             drop(ballast);
-            until("the log to go on", || {
-                end.write_all(b"there is room again\n").unwrap();
-                written.extend_from_slice(b"there is room again\n");
-                log.content().ends_with(b"there is room again\n").then_some(())
-            });
-            end.write_all(b"the end\n").unwrap();
-            written.extend_from_slice(b"the end\n");
-            until("the last line", || log.content().ends_with(b"the end\n").then_some(()));
+            goes_on(&mut end, &log, &mut written);
             assert_eq!(ledger_balances(&log, &written, "No space left"), round as usize);
         }
         let reports = host.daemon().reports();

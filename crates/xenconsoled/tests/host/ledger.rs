@@ -1,8 +1,23 @@
 //! A log held against what was written to it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 
-use super::Log;
+use super::{Log, until};
+
+/// Writes to a log that drops, until what is written is in its file again, and a last line behind it. All of it is in `written` then.
+pub fn goes_on(end: &mut File, log: &Log, written: &mut Vec<u8>) {
+    let mut write = |line: &[u8]| {
+        end.write_all(line).unwrap();
+        written.extend_from_slice(line);
+    };
+    until("the log to go on", || {
+        write(b"is there room again?\n");
+        log.content().ends_with(b"is there room again?\n").then_some(())
+    });
+    write(b"the end\n");
+    until("the end", || log.content().ends_with(b"the end\n").then_some(()));
+}
 
 /// Reads a log against what was written to it: what is there, and what its markers say is missing, must be the whole, in order, and each marker must
 /// give this reason. Gives the number of markers.

@@ -14,6 +14,8 @@ mod slow;
 mod snapshot;
 
 use std::fs;
+use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,7 +27,7 @@ use xenstore::{Address, Client};
 pub use clock::Clock;
 pub use crowd::Crowd;
 pub use daemon::{Daemon, command};
-pub use ledger::ledger_balances;
+pub use ledger::{goes_on, ledger_balances};
 pub use log::{Log, fifo, has_reader, numbered, read_all};
 pub use scribe::Scribe;
 pub use slow::Slow;
@@ -123,6 +125,13 @@ impl Host {
         daemon.go_on();
         let status = daemon.ended();
         assert_eq!(status.code(), Some(0), "it said:\n{}", daemon.said());
+    }
+
+    /// What the daemon says of its logs to whoever connects to its status socket, if there is one.
+    pub fn status(&self) -> Option<String> {
+        let mut text = String::new();
+        UnixStream::connect(self.run_dir().join("xenlog.status")).ok()?.read_to_string(&mut text).ok()?;
+        Some(text)
     }
 
     /// Sends the daemon SIGKILL and waits for its end.
