@@ -7,6 +7,8 @@ use testbed::until;
 
 use super::host::{Host, Log, domain};
 use super::random::Random;
+use super::report::Report;
+use super::unit::Unit;
 use super::verdict::Verdict;
 use super::writer::{Gate, Style, Tally, Writer, waiting};
 
@@ -130,6 +132,21 @@ impl Ended {
         }
         all
     }
+}
+
+/// Ends everybody: what is missing from logs that may drop is told where it is missing, and from the others nothing is.
+pub fn judge(report: &mut Report, drops: Crowd, blocks: Crowd, unit: Unit) {
+    report.tally("drop", &drops.tally);
+    report.tally("block", &blocks.tally);
+    let tallies = [&drops.tally, &blocks.tally].map(Arc::clone);
+    let [drops, blocks] = [drops, blocks].map(Crowd::end);
+    let said = unit.stop();
+    let [drops, blocks] = [drops, blocks].map(|ended| ended.judge());
+    report.verdict("drop", &drops);
+    report.verdict("block", &blocks);
+    assert!(drops.is_balanced() && drops.gaps > 0, "{drops:?}\n{said}");
+    assert!(blocks.is_balanced() && blocks.dropped == 0, "{blocks:?}\n{said}");
+    assert_eq!(tallies.map(|tally| tally.broken()), [0; 2]);
 }
 
 fn size(log: &Log) -> u64 {

@@ -1,11 +1,9 @@
 //! The log disk fails: all that is written to it is EIO, or it is read-only from one moment to the next. It is taken
 //! away, and comes back on another device.
 
-use std::sync::Arc;
-
 use testbed::until;
 
-use super::crowd::{Crowd, Kind};
+use super::crowd::{self, Crowd, Kind};
 use super::disk::{Mounted, image, on_own_disks};
 use super::host::Host;
 use super::kills::store;
@@ -65,17 +63,7 @@ fn a_disk_that_fails_and_comes_back_costs_what_the_markers_say() {
             until("the daemon to go on", || (drops_and_troubles(&host)?.1 == 0).then_some(()));
         }
         report.line("failures", times);
-        report.tally("drop", &drops.tally);
-        report.tally("block", &blocks.tally);
-        let tallies = crowds.map(|crowd| Arc::clone(&crowd.tally));
-        let [drops, blocks] = [drops, blocks].map(Crowd::end);
-        let said = unit.stop();
-        let [drops, blocks] = [drops, blocks].map(|ended| ended.judge());
-        report.verdict("drop", &drops);
-        report.verdict("block", &blocks);
-        assert!(drops.is_balanced() && drops.gaps > 0, "{drops:?}\n{said}");
-        assert!(blocks.is_balanced() && blocks.dropped == 0, "{blocks:?}\n{said}");
-        assert_eq!(tallies.map(|tally| tally.broken()), [0; 2]);
+        crowd::judge(&mut report, drops, blocks, unit);
         drop(mounted);
     });
 }
