@@ -47,9 +47,9 @@ impl HypervisorConsole {
     /// That of the running version's library; where the version is not known, that of the first library that is there, if there is
     /// one. See [`XenError`].
     pub fn open() -> Result<HypervisorConsole, XenError> {
-        let running = running_version();
+        let running = version_in(Path::new("/sys/hypervisor"));
         let mut telling = None;
-        for version in running.iter().cloned().chain(OTHERS.rev().map(|minor| format!("4.{minor}"))) {
+        for version in versions(running.as_deref()) {
             match HypervisorConsole::of_version(&version) {
                 Ok(console) => return Ok(console),
                 Err(XenError::Library { .. }) if running.is_none() => {}
@@ -113,11 +113,41 @@ impl Drop for HypervisorConsole {
     }
 }
 
-/// The version of the running Xen, `4.17` for one, as the kernel says it.
-fn running_version() -> Option<String> {
-    let part = |name| fs::read_to_string(Path::new("/sys/hypervisor/version").join(name)).ok();
-    // Of a guest on another hypervisor it is not Xen's.
-    let is_xen = fs::read_to_string("/sys/hypervisor/type").is_ok_and(|kind| kind.trim() == "xen");
-    is_xen.then_some(())?;
-    Some(format!("{}.{}", part("major")?.trim(), part("minor")?.trim()))
+/// The versions of which a library may do, the best first.
+fn versions(running: Option<&str>) -> impl Iterator<Item = String> {
+    running.map(str::to_owned).into_iter().chain(OTHERS.rev().map(|minor| format!("4.{minor}")))
+}
+
+/// The version of the running Xen, `4.17` for one, as the kernel says it in this directory.
+fn version_in(sys: &Path) -> Option<String> {
+    let part = |name| Some(fs::read_to_string(sys.join(name)).ok()?.trim().to_owned());
+    (part("type")? == "xen").then_some(())?;
+    Some(format!("{}.{}", part("version/major")?, part("version/minor")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_running_version_is_that_of_xen() {
+        let sys = tempfile::tempdir().unwrap();
+        let write = |name, text| fs::write(sys.path().join(name), text).unwrap();
+        assert_eq!(version_in(sys.path()), None);
+        fs::create_dir(sys.path().join("version")).unwrap();
+        write("version/major", "4\n");
+        write("version/minor", "21\n");
+        write("type", "other\n");
+        assert_eq!(version_in(sys.path()), None);
+        write("type", "xen\n");
+        assert_eq!(version_in(sys.path()).as_deref(), Some("4.21"));
+    }
+
+    #[test]
+    fn the_running_version_is_tried_first_then_the_newest() {
+        let first = |running| versions(running).take(3).collect::<Vec<_>>();
+        assert_eq!(first(Some("4.17")), ["4.17", "4.60", "4.59"]);
+        assert_eq!(first(None), ["4.60", "4.59", "4.58"]);
+        assert_eq!(versions(None).last().as_deref(), Some("4.14"));
+    }
 }

@@ -55,3 +55,30 @@ fn last_error() -> String {
     let text = unsafe { NonNull::new(libc::dlerror()).map(|text| CStr::from_ptr(text.as_ptr()).to_owned()) };
     text.map_or_else(|| "the loader does not say why".into(), |text| text.to_string_lossy().into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_is_not_installed_names_itself_and_its_package() {
+        let error = Library::open("libxen-nowhere.so.1", "libxen-nowhere1").unwrap_err().to_string();
+        assert!(
+            error.starts_with("cannot load libxen-nowhere.so.1 (Debian: apt install libxen-nowhere1): "),
+            "{error}"
+        );
+        assert!(error.contains("No such file"), "the loader's reason: {error}");
+    }
+
+    #[test]
+    fn what_has_been_loaded_has_functions_or_says_which_one_it_has_not() {
+        let library = Library::open("libc.so.6", "libc6").unwrap();
+        // SAFETY: as stdlib.h declares it.
+        let abs: unsafe extern "C" fn(libc::c_int) -> libc::c_int = unsafe { library.function(c"abs") }.unwrap();
+        // SAFETY: a number.
+        assert_eq!(unsafe { abs(-3) }, 3);
+        // SAFETY: it is not called.
+        let error = unsafe { library.function::<unsafe extern "C" fn()>(c"xen_nothing") }.unwrap_err().to_string();
+        assert_eq!(error, "libc.so.6 has no function xen_nothing (Debian: apt install libc6)");
+    }
+}
