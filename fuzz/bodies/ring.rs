@@ -10,8 +10,8 @@ pub const PAGE: usize = 4096;
 /// How many bytes of `data` are one step.
 pub const STEP: usize = 6;
 
-/// Takes step after step of the guest and of the backend: a byte for what is done, one for where, and four for how much. After each
-/// of them, the whole page is as it has to be.
+/// Takes step after step of the guest and of the backend: a byte for what is done, one for where, and four for how much.
+/// After each of them, the whole page is as it has to be.
 ///
 /// # Panics
 /// If something does not hold.

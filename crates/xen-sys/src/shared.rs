@@ -14,8 +14,8 @@ const WORD: usize = size_of::<u64>();
 
 /// Mapped memory that another domain, process or mapping may change at any time, all of it.
 ///
-/// There is no reference into it: each access is one atomic load or store, so whatever the other side does, what was read is some
-/// value, and it stays what it is. What belongs together has to be read once, and copied before it is looked at.
+/// There is no reference into it: each access is one atomic load or store, so whatever the other side does, what was read
+/// is some value, and it stays what it is. What belongs together has to be read once, and copied before it is looked at.
 ///
 /// Offsets are in bytes. Numbers are in the machine's own order, as Xen's are.
 ///
@@ -55,8 +55,8 @@ impl Shared {
 
     /// The beginning of a file, a memfd for one, shared with whoever else maps it.
     ///
-    /// Whoever makes the file shorter later kills this program with SIGBUS at its next access. So it has to be one that only those
-    /// have that are trusted that far.
+    /// Whoever makes the file shorter later kills this program with SIGBUS at its next access. So it has to be one that
+    /// only those have that are trusted that far.
     ///
     /// # Errors
     /// `UnexpectedEof` where the file is shorter now; what the system answers, `EINVAL` for no bytes.
@@ -101,7 +101,8 @@ impl Shared {
         self.u32(offset).load(Ordering::Acquire)
     }
 
-    /// Writes a number; whoever reads it finds all that was written here before it, and all that was read here was read before it.
+    /// Writes a number; whoever reads it finds all that was written here before it, and all that was read here was read
+    /// before it.
     pub fn store_u32(&self, offset: usize, value: u32) {
         self.u32(offset).store(value, Ordering::Release);
     }
@@ -209,8 +210,8 @@ unsafe impl Sync for Own {}
 
 impl Drop for Own {
     fn drop(&mut self) {
-        // SAFETY: it was mapped with this length, and the last one who could access it is being dropped. It cannot fail for a whole
-        // mapping.
+        // SAFETY: it was mapped with this length, and the last one who could access it is being dropped. It cannot fail for
+        // a whole mapping.
         let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
     }
 }

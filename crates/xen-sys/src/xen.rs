@@ -1,9 +1,9 @@
 //! Xen's libraries: event channels, pages of guests, the hypervisor's console.
 //!
-//! They are loaded when they are opened, so the daemon runs, and serves all other logs, where Xen is not installed; and the same
-//! program fits every Xen from 4.14 on. `libxenevtchn`, `libxengnttab` and `libxenforeignmemory` have a stable interface, of which
-//! only functions of version 1.0 are used (tools/libs/*/include). `libxenctrl` has none, and is used for the hypervisor's console
-//! alone: see [`HypervisorConsole`].
+//! They are loaded when they are opened, so the daemon runs, and serves all other logs, where Xen is not installed; and the
+//! same program fits every Xen from 4.14 on. `libxenevtchn`, `libxengnttab` and `libxenforeignmemory` have a stable
+//! interface, of which only functions of version 1.0 are used (tools/libs/*/include). `libxenctrl` has none, and is used
+//! for the hypervisor's console alone: see [`HypervisorConsole`].
 //!
 //! What is open must not be used in a forked child (the libraries' headers); exec(2) closes it all.
 

@@ -1,6 +1,6 @@
-/* Xen's libraries, as far as they are used, without Xen: event channels are a pipe, where what is notified is pending; the memory of
- * all domains is 16 pages; the hypervisor has written 26 letters. With READ_ERROR it answers with that instead; with NO_XEN nothing
- * can be opened. Nothing closes what it opens at exec(2), as old libraries do. Errors are logged, where there is a logger. */
+/* Xen's libraries, as far as they are used, without Xen: event channels are a pipe, where what is notified is pending; the
+ * memory of all domains is 16 pages; the hypervisor has written 26 letters. With READ_ERROR it answers with that instead; with
+ * NO_XEN nothing can be opened. What it opens stays open at exec(2). Errors are logged, where there is a logger. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-//! Xen's libraries are found, asked, and missed as promised: each scenario runs in a process of its own, whose loader finds what the
-//! test has put there. Libraries are those of the system, or tests/fake.c.
+//! Xen's libraries are found, asked, and missed as promised: each scenario runs in a process of its own, whose loader finds
+//! what the test has put there. Libraries are those of the system, or tests/fake.c.
 #![forbid(unsafe_code)]
 
 use std::fs;

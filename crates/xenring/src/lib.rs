@@ -1,8 +1,8 @@
 //! The ring that a guest's console is, from the backend's side: `struct xencons_interface` in xen/include/public/io/console.h.
 //!
-//! One page that the guest can write everywhere, at any time. So the backend's own two indices are kept in private, and the page's
-//! are only told what they are; the guest's are read once for each look; and bytes are copied out before anybody looks at them. The
-//! worst that a guest can do is to garble its own console.
+//! One page that the guest can write everywhere, at any time. So the backend's own two indices are kept in private, and the
+//! page's are only told what they are; the guest's are read once for each look; and bytes are copied out before anybody
+//! looks at them. The worst that a guest can do is to garble its own console.
 #![forbid(unsafe_code)]
 
 use xen_sys::shared::Shared;
@@ -59,8 +59,8 @@ pub struct Ring {
 impl Ring {
     /// Goes on where the last backend has left off, or at the beginning of a new page.
     ///
-    /// This is the only time that the page is asked for the backend's own indices. Where they are impossible, what is in the ring is
-    /// nothing that anybody could read: then it goes on behind it.
+    /// This is the only time that the page is asked for the backend's own indices. Where they are impossible, what is in
+    /// the ring is nothing that anybody could read: then it goes on behind it.
     #[must_use]
     pub fn attach(page: &Shared) -> Ring {
         let behind = |produced, consumed, size| {
@@ -79,8 +79,8 @@ impl Ring {
         page.store_u8(CONNECTION, CONNECTED);
     }
 
-    /// Takes what the guest has written, as much as has room: the next bytes that were not taken yet. The guest does not learn of it
-    /// before [`Ring::release`]: a backend that is killed in between leaves all to its successor.
+    /// Takes what the guest has written, as much as has room: the next bytes that were not taken yet. The guest does not
+    /// learn of it before [`Ring::release`]: a backend that is killed in between leaves all to its successor.
     pub fn take(&mut self, page: &Shared, bytes: &mut [u8]) -> Taken {
         // Once: it may be another the next time. What the guest wrote before it is read after it.
         let Some(held) = held(page.load_u32(OUT_PROD), self.out_cons, OUT_SIZE) else { return Taken::Impossible };
@@ -122,7 +122,8 @@ fn held(produced: u32, consumed: u32, size: usize) -> Option<usize> {
     usize::try_from(produced.wrapping_sub(consumed)).ok().filter(|held| *held <= size)
 }
 
-/// Where bytes are in a ring that begin at this index: the place of the first, and how many of them are at the ring's beginning.
+/// Where bytes are in a ring that begin at this index: the place of the first, and how many of them are at the ring's
+/// beginning.
 fn pieces(index: u32, count: usize, size: usize) -> (usize, usize) {
     // Sizes are powers of two, so the modulus holds over the index's wrap-around.
     let first = index as usize % size;

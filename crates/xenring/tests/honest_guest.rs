@@ -1,4 +1,5 @@
-//! With a guest that keeps to the rules, every byte arrives, once, in order, in both directions, and over the indices' wrap-around.
+//! With a guest that keeps to the rules, every byte arrives, once, in order, in both directions, and over the indices'
+//! wrap-around.
 
 use std::thread;
 use std::time::Instant;

@@ -24,8 +24,8 @@ pub struct EventChannels {
     handle: NonNull<c_void>,
 }
 
-// SAFETY: a handle is a descriptor and what belongs to it, and belongs to no thread: xenevtchn.h speaks only of several threads that
-// use one at once, and what is not `Sync` is not used so.
+// SAFETY: a handle is a descriptor and what belongs to it, and belongs to no thread: xenevtchn.h speaks only of several
+// threads that use one at once, and what is not `Sync` is not used so.
 unsafe impl Send for EventChannels {}
 
 impl fmt::Debug for EventChannels {
@@ -75,8 +75,7 @@ impl EventChannels {
         Ok(channels)
     }
 
-    /// Libraries before Xen 4.15 leave the descriptor open for programs that are executed, and none lets a read come back when there
-    /// is nothing.
+    /// Closed by exec(2), which is so in all libraries of today, but promised by none; and no read waits when there is nothing.
     fn prepare(&self) -> Result<(), Errno> {
         fcntl_setfd(self, fcntl_getfd(self)? | FdFlags::CLOEXEC)?;
         fcntl_setfl(self, fcntl_getfl(self)? | OFlags::NONBLOCK)
@@ -129,8 +128,8 @@ impl EventChannels {
         checked(unsafe { (self.functions.unmask)(self.handle.as_ptr(), local) }).map(drop)
     }
 
-    /// Takes ports that have an event, as many as there are and have room. Each is masked from now on: it comes again only after
-    /// [`EventChannels::unmask`]. Never waits; 0 when there is none.
+    /// Takes ports that have an event, as many as there are and have room. Each is masked from now on: it comes again only
+    /// after [`EventChannels::unmask`]. Never waits; 0 when there is none.
     ///
     /// # Errors
     /// What the system answers.

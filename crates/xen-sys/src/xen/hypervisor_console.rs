@@ -17,15 +17,16 @@ const OTHERS: std::ops::RangeInclusive<u32> = 14..=60;
 
 /// What the hypervisor has written to its console, as it keeps it in its ring.
 ///
-/// It is read by a call that is made for Xen's own tools (`XEN_SYSCTL_readconsole`): the library that makes it has to be of the running
-/// Xen's version. So that one is tried first, then others that are installed, the newest first; taken is the first one whose call the
-/// hypervisor understands.
+/// It is read by a call that is made for Xen's own tools (`XEN_SYSCTL_readconsole`): the library that makes it has to be of
+/// the running Xen's version. So that one is tried first, then others that are installed, the newest first; taken is the
+/// first one whose call the hypervisor understands.
 pub struct HypervisorConsole {
     functions: Functions,
     handle: NonNull<c_void>,
 }
 
-// SAFETY: a handle is some descriptors and buffers, and belongs to no thread. What is not `Sync` is not used by several at once.
+// SAFETY: a handle is some descriptors and buffers, and belongs to no thread. What is not `Sync` is not used by several at
+// once.
 unsafe impl Send for HypervisorConsole {}
 
 impl fmt::Debug for HypervisorConsole {
@@ -44,8 +45,8 @@ impl HypervisorConsole {
     /// Opens it.
     ///
     /// # Errors
-    /// That of the running version's library; where the version is not known, that of the first library that is there, if there is
-    /// one. See [`XenError`].
+    /// That of the running version's library; where the version is not known, that of the first library that is there, if
+    /// there is one. See [`XenError`].
     pub fn open() -> Result<HypervisorConsole, XenError> {
         let running = version_in(Path::new("/sys/hypervisor"));
         let mut telling = None;
@@ -87,9 +88,12 @@ impl HypervisorConsole {
         Ok(console)
     }
 
-    /// Reads from where `index` is, which counts all bytes ever written, modulo 2^32; if those are overwritten, from the oldest byte
-    /// that is there. Answers with the number of bytes and the index of the next one: what is missing is the difference of the
-    /// indices without the bytes. 0 bytes when there is nothing new. What is read stays for others.
+    /// Reads from where `index` is, which counts all bytes ever written, modulo 2^32. If nothing is there, because it is
+    /// overwritten, was cleared by somebody else or never written, it begins with the oldest byte that is there
+    /// (xen/drivers/char/console.c). 0 is a good index to begin with.
+    ///
+    /// Answers with the number of bytes and the index of the next one: as it has gone on by more than these bytes, it has
+    /// skipped the rest. 0 bytes when there is nothing new. What is read stays for others.
     ///
     /// # Errors
     /// What the hypervisor answers: `EPERM` where it is not for this domain.

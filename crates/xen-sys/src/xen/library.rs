@@ -44,7 +44,8 @@ impl Library {
             let (library, package) = (self.name.clone(), self.package.clone());
             return Err(XenError::Function { function: name.to_string_lossy().into_owned(), library, package });
         }
-        // SAFETY: the caller says what it is: a pointer to a function, of which POSIX promises that dlsym(3) can answer with it.
+        // SAFETY: the caller says what it is: a pointer to a function, of which POSIX promises that dlsym(3) can answer
+        // with it.
         Ok(unsafe { std::mem::transmute_copy(&address) })
     }
 }

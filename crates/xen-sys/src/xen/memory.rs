@@ -18,8 +18,8 @@ use grants::Grants;
 /// The size of a page of Xen's, whatever the kernel's is (`XEN_PAGE_SIZE`).
 pub const PAGE_SIZE: usize = 4096;
 
-/// One page of a guest, to be read and written: [`PAGE_SIZE`] bytes, mapped until this is dropped. It stays when the [`Memory`] that
-/// it came from is dropped before, and when the guest ends.
+/// One page of a guest, to be read and written: [`PAGE_SIZE`] bytes, mapped until this is dropped. It stays when the
+/// [`Memory`] that it came from is dropped before, and when the guest ends.
 pub type Page = Shared;
 
 /// The way to guests' pages.

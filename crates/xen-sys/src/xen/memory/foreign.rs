@@ -49,7 +49,8 @@ impl Foreign {
     /// The address of the page, to be read and written.
     pub(super) fn map(&self, domid: u16, gfn: Gfn) -> io::Result<NonNull<u8>> {
         let flags = PROT_READ | PROT_WRITE;
-        // SAFETY: an open handle, and one number where one is promised. No place for each page's error: then it is that of the call.
+        // SAFETY: an open handle, and one number where one is promised. No place for each page's error: then it is that of
+        // the call.
         self.handle.map(|handle| unsafe {
             (self.functions.map)(handle, domid.into(), flags, 1, &raw const gfn, ptr::null_mut())
         })
