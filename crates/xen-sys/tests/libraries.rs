@@ -10,7 +10,7 @@ use std::process::Command;
 
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::{Errno, FdFlags, fcntl_getfd};
-use xen_sys::xen::{EventChannels, HypervisorConsole, Memory, PAGE_SIZE};
+use xen_sys::xen::{EventChannels, HypervisorConsole, Memory, PAGE_SIZE, XenError};
 
 const FAKE: &str = include_str!("fake.c");
 const EVENTS: &str = "libxenevtchn.so.1";
@@ -250,4 +250,32 @@ fn no_xen() {
     refused(EventChannels::open(), &["cannot open Xen's event channels: ", "No such file"]);
     refused(Memory::open(), &["cannot open the memory of Xen's guests: ", "No such file"]);
     refused(HypervisorConsole::open(), &["cannot open the hypervisor's console: ", "No such file"]);
+}
+
+/// Xen's own libraries have what is asked for, and write nothing themselves, whether there is a Xen or not. Where they are not
+/// installed the test is skipped and says so; with XENLOG_TEST_ALL=1 it fails.
+#[test]
+fn the_systems_own_libraries_do() {
+    Libraries::new().run("installed");
+}
+
+#[test]
+#[ignore = "a scenario: run by the test above"]
+fn installed() {
+    let opened = [
+        EventChannels::open().map(drop),
+        Memory::open().map(|memory| assert!(!matches!(memory.without_grants(), Some(XenError::Function { .. })))),
+        HypervisorConsole::open().map(drop),
+    ];
+    for error in opened.into_iter().filter_map(Result::err) {
+        match error {
+            XenError::Open { .. } => {}
+            XenError::Library { .. } => {
+                let all = std::env::var_os("XENLOG_TEST_ALL").is_some_and(|all| all == "1");
+                assert!(!all, "{error}");
+                println!("skipped: {error}");
+            }
+            XenError::Function { .. } => panic!("{error}"),
+        }
+    }
 }
