@@ -10,6 +10,8 @@ mod asked;
 mod book;
 mod budget;
 mod chunk;
+#[cfg_attr(not(test), expect(dead_code, reason = "the main loop does not serve consoles yet"))]
+mod consoles;
 mod crash;
 mod daemon;
 mod dirty;
