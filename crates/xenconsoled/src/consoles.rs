@@ -3,4 +3,5 @@
 //! What stands here knows nothing of the main loop, the store or Xen: each file is one part with its own promise.
 
 pub mod limit;
+pub mod rate;
 pub mod scan;
