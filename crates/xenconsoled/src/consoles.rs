@@ -3,5 +3,6 @@
 //! What stands here knows nothing of the main loop, the store or Xen: each file is one part with its own promise.
 
 pub mod limit;
+pub mod name;
 pub mod rate;
 pub mod scan;
