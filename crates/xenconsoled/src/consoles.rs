@@ -4,5 +4,6 @@
 
 pub mod limit;
 pub mod name;
+pub mod overrun;
 pub mod rate;
 pub mod scan;
