@@ -5,5 +5,6 @@
 pub mod limit;
 pub mod name;
 pub mod overrun;
+pub mod pty;
 pub mod rate;
 pub mod scan;
