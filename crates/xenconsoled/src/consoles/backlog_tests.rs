@@ -344,6 +344,7 @@ fn what_says_what_cannot_be_is_begun_anew() {
         State { gap: 10, ..dropped },
         State { gap: u64::MAX, untold: u64::MAX, ..dropped },
         State { told: line, ..told },
+        State { start: 8100, head: 0, untold: 1, ..dropped },
     ] {
         let mut anew = whole(cannot_be);
         assert_eq!((anew.state, anew.limit), (State::default(), 8192), "{cannot_be:?}");

@@ -114,8 +114,8 @@ impl Pty {
         Ok(read.filter(|bytes| *bytes > 0))
     }
 
-    /// Does something with the master. `EIO` says that no slave is open, so ours has been hung up (vhangup(2), by a client that
-    /// makes the pty a login's, for one): then another one is opened, once.
+    /// Does something with the master. `EIO` says that no slave is open. Ours always is; should it not be, another one is opened,
+    /// once, since the pty would stay hung up for whoever waits for it.
     fn with_slave<T>(
         &mut self,
         what: &'static str,
