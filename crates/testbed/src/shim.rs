@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The source: what it does stands at its top.
-const SOURCE: &str = include_str!("../../../rig/store/store.c");
+const SOURCE: &str = include_str!("../../../rig/hypervisor/hypervisor.c");
 
 /// The compiled library: see [`preload`].
 ///
 /// # Errors
 /// Why there is none, for a person.
 pub(crate) fn library(private: &Path) -> Result<PathBuf, String> {
-    preload("xenstore-shim", SOURCE, private)
+    preload("hypervisor", SOURCE, private)
 }
 
 /// Compiles a library in C for LD_PRELOAD. It lies beside the test program, under a name that is another for another source, so

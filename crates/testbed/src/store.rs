@@ -10,10 +10,7 @@ use xenstore::server::{Limits, Server};
 use xenstore::{Address, Client};
 
 use crate::lifeline::Lifeline;
-use crate::{PATIENCE, shim, until};
-
-/// Set to 1, tests fail instead of passing by what is not installed.
-const ALL: &str = "XENLOG_TEST_ALL";
+use crate::{Hypervisor, PATIENCE, programs, shim, until};
 
 /// Which store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,25 +29,15 @@ impl StoreKind {
     /// # Panics
     /// If it cannot run here and `XENLOG_TEST_ALL=1` is in the environment.
     pub fn available(self) -> bool {
-        match self.missing() {
-            None => true,
-            Some(reason) if std::env::var_os(ALL).is_some_and(|value| value == "1") => panic!("{reason}"),
-            Some(reason) => {
-                println!("passed by: {reason}");
-                false
-            }
-        }
+        programs::available(self.missing())
     }
 
     fn missing(self) -> Option<String> {
         let program = self.program()?;
         if self.find().is_none() {
-            return Some(format!(
-                "no {program} in /usr/lib/xen-*/bin, /usr/sbin or /usr/local/sbin (Debian: apt install xen-utils-4.17)"
-            ));
+            return Some(programs::missing(program));
         }
-        let has_cc = std::env::split_paths(&std::env::var_os("PATH")?).any(|dir| dir.join("cc").exists());
-        (!has_cc).then(|| "no cc in PATH, which compiles rig/store/store.c (Debian: apt install gcc libc6-dev)".into())
+        programs::no_compiler()
     }
 
     fn program(self) -> Option<&'static str> {
@@ -63,17 +50,7 @@ impl StoreKind {
 
     /// The newest of what is installed.
     fn find(self) -> Option<PathBuf> {
-        let program = self.program()?;
-        let mut releases: Vec<PathBuf> = std::fs::read_dir("/usr/lib")
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with("xen-"))
-            .map(|entry| entry.path().join("bin"))
-            .collect();
-        releases.sort();
-        let others = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
-        releases.into_iter().rev().chain(others).map(|dir| dir.join(program)).find(|path| path.is_file())
+        programs::find(self.program()?)
     }
 }
 
@@ -81,6 +58,8 @@ impl StoreKind {
 #[derive(Debug)]
 pub struct Store {
     kind: StoreKind,
+    /// The directory of the hypervisor that it runs over.
+    hypervisor: Option<PathBuf>,
     running: Running,
     /// After `running`, so that it is removed when nothing runs in it any more.
     dir: TempDir,
@@ -100,12 +79,25 @@ impl Store {
     /// # Panics
     /// If it cannot be started; ask [`StoreKind::available`] before.
     pub fn start(kind: StoreKind) -> Store {
+        Store::begin(kind, None)
+    }
+
+    /// The same for the domains of this hypervisor, which has to live as long: it introduces only those that there are, and
+    /// notices when they end. One without it takes any number for a domain that lives.
+    ///
+    /// # Panics
+    /// See [`Store::start`].
+    pub fn over(hypervisor: &Hypervisor, kind: StoreKind) -> Store {
+        Store::begin(kind, Some(hypervisor.dir().to_owned()))
+    }
+
+    fn begin(kind: StoreKind, hypervisor: Option<PathBuf>) -> Store {
         // In /tmp, whatever TMPDIR says: a socket's path has room for 107 bytes.
         let dir = tempfile::Builder::new()
             .prefix("store")
             .tempdir_in("/tmp")
             .unwrap_or_else(|error| panic!("no temporary directory for a store: {error}"));
-        let mut store = Store { kind, running: Running::Stopped, dir };
+        let mut store = Store { kind, hypervisor, running: Running::Stopped, dir };
         store.run();
         store
     }
@@ -231,7 +223,8 @@ impl Store {
         }
         command.arg("--no-fork").arg("--pid-file").arg(dir.join("pid"));
         command.env("XENSTORED_RUNDIR", dir).env("XENSTORED_ROOTDIR", dir).env_remove("XENSTORED_PATH");
-        command.env("LD_PRELOAD", shim::library(dir)?).env("STORE_LIFELINE", "1");
+        command.env("LD_PRELOAD", shim::library(dir)?).env("HYPERVISOR_LIFELINE", "1");
+        command.env_remove("HYPERVISOR").envs(self.hypervisor.iter().map(|dir| ("HYPERVISOR", dir)));
         command.current_dir(dir);
         Ok(command)
     }
@@ -318,7 +311,7 @@ mod tests {
             return;
         }
         let dir = tempfile::tempdir_in("/tmp").unwrap();
-        let store = Store { kind: StoreKind::C, running: Running::Stopped, dir };
+        let store = Store { kind: StoreKind::C, hypervisor: None, running: Running::Stopped, dir };
         let mut command = store.command().unwrap();
         let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
         until("a store that listens", || UnixStream::connect(store.socket()).ok());
