@@ -13,7 +13,8 @@
  * few rules in its place: every domain lives, its pages are empty, and no event ever comes. A store needs no more.
  *
  * With HYPERVISOR_LIFELINE=1 the program ends when its standard input does, that is, with the process that holds the other end,
- * however that one ends. With XENSTORED_RUNDIR=DIR the socket of oxenstored, whose place is compiled in, is DIR/socket.
+ * however that one ends. What has its place compiled in gets another one: the socket of oxenstored is XENSTORED_RUNDIR/socket,
+ * the locks of xenconsole are in HYPERVISOR.
  *
  * What a program that is measured does in here is what it does in Xen's libraries: a read(2) for events, and one write(2) for
  * each notify and unmask. There is no thread and no lock but around questions.
@@ -77,7 +78,12 @@ __attribute__((constructor)) static void hold_lifeline(void)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* ---- files of Linux under Xen, and the socket that oxenstored has compiled in ---- */
+/* ---- files of Linux under Xen, and paths that are compiled in ---- */
+
+static const char *hypervisor(void)
+{
+	return getenv("HYPERVISOR");
+}
 
 static int memory_file(const char *name, const char *text)
 {
@@ -90,15 +96,33 @@ static int memory_file(const char *name, const char *text)
 	return fd;
 }
 
+static const char socket_path[] = "/var/run/xenstored/socket";
+static const char lock_path[] = "/var/lock/xenconsole.";
+
+/* What takes the place of a path that a program insists on: the socket of oxenstored, the locks of xenconsole. */
+static const char *moved(const char *path, char *buffer, size_t size)
+{
+	const char *dir = getenv("XENSTORED_RUNDIR");
+
+	if (!strcmp(path, socket_path) && dir)
+		snprintf(buffer, size, "%s/socket", dir);
+	else if (!strncmp(path, lock_path, sizeof lock_path - 1) && hypervisor())
+		snprintf(buffer, size, "%s/%s", hypervisor(), strrchr(path, '/') + 1);
+	else
+		return path;
+	return buffer;
+}
+
 static int open_as(const char *real_name, const char *path, int flags, mode_t mode)
 {
 	int (*real)(const char *, int, ...) = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, real_name);
+	char buffer[PAGE];
 
 	if (!strcmp(path, "/proc/xen/xsd_port"))
 		return memory_file("xsd_port", "1");
 	if (!strcmp(path, "/proc/xen/xsd_kva"))
 		return memory_file("xsd_kva", NULL);
-	return real(path, flags, mode);
+	return real(moved(path, buffer, sizeof buffer), flags, mode);
 }
 
 #define OPEN(name)                                                     \
@@ -116,17 +140,12 @@ static int open_as(const char *real_name, const char *path, int flags, mode_t mo
 OPEN(open)
 OPEN(open64)
 
-static const char compiled_in[] = "/var/run/xenstored/socket";
-
-/* DIR/socket of XENSTORED_RUNDIR=DIR in place of the path that oxenstored insists on; any other path as it is. */
-static const char *moved(const char *path, char *buffer, size_t size)
+int stat(const char *path, struct stat *status)
 {
-	const char *dir = getenv("XENSTORED_RUNDIR");
+	int (*real)(const char *, struct stat *) = (int (*)(const char *, struct stat *))dlsym(RTLD_NEXT, "stat");
+	char buffer[PAGE];
 
-	if (strcmp(path, compiled_in) || !dir)
-		return path;
-	snprintf(buffer, size, "%s/socket", dir);
-	return buffer;
+	return real(moved(path, buffer, sizeof buffer), status);
 }
 
 int bind(int fd, const struct sockaddr *address, socklen_t length)
@@ -134,11 +153,12 @@ int bind(int fd, const struct sockaddr *address, socklen_t length)
 	int (*real)(int, const struct sockaddr *, socklen_t) =
 		(int (*)(int, const struct sockaddr *, socklen_t))dlsym(RTLD_NEXT, "bind");
 	struct sockaddr_un given = { 0 }, used = { .sun_family = AF_UNIX };
+	char buffer[sizeof used.sun_path];
 
 	memcpy(&given, address, length < sizeof given ? length : sizeof given);
-	if (given.sun_family != AF_UNIX || strncmp(given.sun_path, compiled_in, sizeof given.sun_path))
+	if (given.sun_family != AF_UNIX || strncmp(given.sun_path, socket_path, sizeof given.sun_path))
 		return real(fd, address, length);
-	moved(compiled_in, used.sun_path, sizeof used.sun_path);
+	snprintf(used.sun_path, sizeof used.sun_path, "%s", moved(socket_path, buffer, sizeof buffer));
 	return real(fd, (const struct sockaddr *)&used, sizeof used);
 }
 
@@ -191,11 +211,6 @@ struct answer {
 	int32_t result;
 	uint32_t length;
 };
-
-static const char *hypervisor(void)
-{
-	return getenv("HYPERVISOR");
-}
 
 static int connect_hypervisor(void)
 {

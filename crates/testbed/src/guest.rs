@@ -107,6 +107,12 @@ impl Console {
         self.shared.lock().channels.holder(self.end()).is_some()
     }
 
+    /// Of how many events whoever has bound the port has been told: those of a masked port are one event later.
+    pub fn told(&self) -> u64 {
+        let state = self.shared.lock();
+        state.channels.port(self.end()).map_or(0, |port| state.channels.told(port))
+    }
+
     /// How many events have come from the other side.
     pub fn events(&self) -> u64 {
         let state = self.shared.lock();

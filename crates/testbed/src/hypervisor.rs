@@ -214,8 +214,6 @@ impl Hypervisor {
         let mut state = self.shared.lock();
         let ports = state.domains.get_mut(&domid).map(|domain| std::mem::take(&mut domain.ports)).unwrap_or_default();
         for port in ports {
-            // The other side is told (xen/common/event_channel.c, evtchn_close).
-            state.send(End::Domain { domid, port });
             state.channels.disconnect(End::Domain { domid, port });
         }
     }

@@ -28,6 +28,8 @@ struct Channel {
     is_connected: bool,
     is_masked: bool,
     is_pending: bool,
+    /// How many events its holder was told of.
+    told: u64,
 }
 
 /// All event channels of domain 0.
@@ -55,7 +57,7 @@ impl Channels {
         }
         let port = (1..).zip(self.ports.keys()).find(|(free, taken)| free != *taken).map(|(free, _)| free);
         let port = port.unwrap_or_else(|| self.ports.len().try_into().map_or(u32::MAX, |count: u32| count + 1));
-        let channel = Channel { handle, end, is_connected: true, is_masked: false, is_pending: false };
+        let channel = Channel { handle, end, is_connected: true, is_masked: false, is_pending: false, told: 0 };
         self.ports.insert(port, channel);
         self.by_end.insert(end, port);
         Some(port)
@@ -96,20 +98,26 @@ impl Channels {
             return None;
         }
         channel.is_masked = true;
+        channel.told += 1;
         Some(channel.handle)
     }
 
     /// Takes the mask off; what came meanwhile, once or more often, is one event.
     pub(crate) fn unmask(&mut self, handle: u64, port: u32) -> Option<u64> {
         let channel = self.ports.get_mut(&port).filter(|channel| channel.handle == handle)?;
-        channel.is_masked = std::mem::take(&mut channel.is_pending);
-        channel.is_masked.then_some(handle)
+        channel.is_masked = false;
+        std::mem::take(&mut channel.is_pending).then(|| self.raise(port)).flatten()
     }
 
     /// What an event on this port goes to.
     pub(crate) fn other_end(&self, handle: u64, port: u32) -> Option<End> {
         let channel = self.ports.get(&port)?;
         (channel.handle == handle && channel.is_connected).then_some(channel.end)
+    }
+
+    /// How many events its holder was told of.
+    pub(crate) fn told(&self, port: u32) -> u64 {
+        self.ports.get(&port).map_or(0, |channel| channel.told)
     }
 
     /// What this port is.
