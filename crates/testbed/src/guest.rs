@@ -97,14 +97,14 @@ impl Console {
         all
     }
 
-    /// Sends an event; whether anybody has bound the port.
-    pub fn kick(&self) -> bool {
-        self.shared.lock().send(self.end())
+    /// Sends an event to whoever has bound the port.
+    pub fn kick(&self) {
+        self.shared.lock().send(self.end());
     }
 
     /// Whether somebody has bound the port.
     pub fn is_bound(&self) -> bool {
-        self.shared.lock().channels.holder(self.end()).is_some()
+        self.shared.lock().is_bound(self.end())
     }
 
     /// Of how many events whoever has bound the port has been told: those of a masked port are one event later.
@@ -257,8 +257,9 @@ impl Guest {
     pub fn move_console(&mut self) {
         self.console.frame += 5;
         let page = Page::create(&self.dir.join(format!("frame{}", self.console.frame)));
-        let _ = fs::remove_file(self.grant_path(CONSOLE_GRANT));
-        self.grant(CONSOLE_GRANT, &page);
+        if fs::remove_file(self.grant_path(CONSOLE_GRANT)).is_ok() {
+            self.grant(CONSOLE_GRANT, &page);
+        }
         self.console.ring = Ring(page);
         self.console.ring.set_connection(1);
     }

@@ -191,7 +191,7 @@ impl Hypervisor {
 
     /// Whether somebody waits for what the hypervisor prints.
     pub fn console_is_bound(&self) -> bool {
-        self.shared.lock().channels.holder(End::Virq(state::VIRQ_CON_RING)).is_some()
+        self.shared.lock().is_bound(End::Virq(state::VIRQ_CON_RING))
     }
 
     /// From now on ports of this domain cannot be bound; or they can again.

@@ -58,12 +58,22 @@ impl State {
     }
 
     /// An event for whoever has bound this end, if somebody has.
-    pub(crate) fn send(&mut self, end: End) -> bool {
-        let port = self.channels.port(end);
-        if let Some(port) = port {
+    pub(crate) fn send(&mut self, end: End) {
+        if let Some(port) = self.channels.port(end) {
             self.raise(port);
         }
-        port.is_some()
+    }
+
+    /// Whether a process that lives has bound this end.
+    pub(crate) fn is_bound(&mut self, end: End) -> bool {
+        // A process that has died has closed what it had before anybody can know of its death, but that may not have been
+        // looked at yet.
+        if let Some(holder) = self.channels.holder(end)
+            && self.handles.get(&holder).is_none_or(|(connection, _)| is_closed(connection))
+        {
+            self.close(holder);
+        }
+        self.channels.holder(end).is_some()
     }
 
     /// What `handle` asks is done; the answer, if there is one.
@@ -137,12 +147,8 @@ impl State {
     }
 
     fn bind(&mut self, handle: u64, end: End, taken: Errno) -> Result<u32, Errno> {
-        // A process that has died has closed what it had before anybody can know of its death, but that may not have been
-        // looked at yet.
-        if let Some(holder) = self.channels.holder(end)
-            && self.handles.get(&holder).is_none_or(|(connection, _)| is_closed(connection))
-        {
-            self.close(holder);
+        if self.is_bound(end) {
+            return Err(taken);
         }
         self.channels.bind(handle, end).ok_or(taken)
     }
