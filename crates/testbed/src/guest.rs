@@ -232,8 +232,8 @@ impl Guest {
         &self.vuart
     }
 
-    /// Where the page of its store connection is.
-    pub(crate) fn store_frame(&self) -> u64 {
+    /// The number of the frame of its page for the store, which whoever introduces it tells.
+    pub fn store_frame(&self) -> u64 {
         self.store_frame
     }
 

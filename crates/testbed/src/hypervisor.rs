@@ -16,6 +16,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 
 use crate::shim;
@@ -89,6 +90,10 @@ impl Hypervisor {
 
     fn try_start(console: ConsoleRing) -> Result<Hypervisor, String> {
         let failed = |what: &'static str| move |why: std::io::Error| format!("{what}: {why}");
+        // Each handle of a program is three descriptors here, and each guest a few.
+        let limit = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+            .map_err(|why| format!("cannot have more descriptors: {why}"))?;
         // In /tmp, whatever TMPDIR says: a socket's path has room for 107 bytes.
         let dir = tempfile::Builder::new().prefix("hypervisor").tempdir_in("/tmp").map_err(failed("no directory"))?;
         let library = shim::library(dir.path())?;

@@ -147,6 +147,25 @@ fn indices_wrap(machine: &Machine) {
     assert_eq!(guest.index(Index::OutProd), 39);
 }
 
+/// As many guests as a large host has, all of which write at once.
+fn six_hundred_guests(machine: &Machine) {
+    let _daemon = daemon(machine, &["--log=guest"]);
+    let guests: Vec<_> = (1..=600).map(|domid| machine.guest(domid, &format!("g{domid}"))).collect();
+    for guest in &guests {
+        until("a bound port", || guest.is_bound().then_some(()));
+    }
+    for round in 0..3 {
+        for guest in &guests {
+            guest.write(format!("{round}: I am {}\n", guest.domid()));
+        }
+    }
+    for guest in &guests {
+        let log = machine.hypervisor().dir().join(format!("guest-g{}.log", guest.domid()));
+        let text: String = (0..3).map(|round| format!("{round}: I am {}\n", guest.domid())).collect();
+        until("a guest's log", || (fs::read_to_string(&log).ok()? == text).then_some(()));
+    }
+}
+
 macro_rules! on_both_stores {
     ($($test:ident)*) => {
         mod c { $(#[test] fn $test() { super::on(super::StoreKind::C, super::$test); })* }
@@ -161,6 +180,12 @@ on_both_stores! {
     the_hypervisor_is_heard
     what_is_to_fail_fails
     indices_wrap
+}
+
+/// With oxenstored it takes a minute to make them.
+#[test]
+fn c_six_hundred_guests() {
+    on(StoreKind::C, six_hundred_guests);
 }
 
 /// A program that opens libraries by name, and functions in them.

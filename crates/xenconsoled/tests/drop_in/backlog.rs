@@ -136,6 +136,22 @@ pub fn without_a_limit(scene: &mut Scene) {
     }
 }
 
+/// Whatever the toolstack wrote, and even if it is nothing that stands for a number.
+pub fn strange_limits(scene: &mut Scene) {
+    scene.start(&[]);
+    for (domid, limit) in (7..).zip(["0", "-1", "99999999999999999999", "0x100000", "", "many", " 1048576"]) {
+        let guest = scene.machine.introduce(domid, "web");
+        let mut nodes = console_nodes(&guest);
+        nodes.iter_mut().filter(|(node, _)| *node == "limit").for_each(|(_, value)| *value = limit.into());
+        scene.machine.announce(&guest, &nodes);
+        scene.served(&guest);
+        let text = numbered(50_000);
+        guest.write(&text);
+        guest.drained();
+        scene.tty(domid).shows(&text);
+    }
+}
+
 /// Of a guest that sends events all the time the daemon takes 30 in 200 ms, and is not kept from others. However slow the machine
 /// is, there are never more.
 pub fn a_storm_of_events_is_held_back(scene: &mut Scene) {

@@ -17,6 +17,43 @@ pub fn a_tty_is_there_when_it_is_published(scene: &mut Scene) {
         let mut tty = scene.tty(domid);
         tty.types("x");
         assert_eq!(guest.read(1), b"x");
+        // The guest must not be able to lead clients elsewhere (XSA-57).
+        let perms = scene.machine.client().get_perms(&format!("/local/domain/{domid}/console/tty")).unwrap();
+        assert!(perms[0].domid == 0 && perms.iter().all(|perm| !perm.access.writes()), "{perms:?}");
+    }
+}
+
+/// Both type to the guest; what the guest writes comes to the one or the other.
+pub fn two_clients(scene: &mut Scene) {
+    let guest = scene.machine.guest(7, "web");
+    scene.start(&[]);
+    let mut ttys = [scene.tty(7), scene.tty(7)];
+    for tty in &mut ttys {
+        tty.types("typed");
+        assert_eq!(guest.read(5), b"typed");
+    }
+    let text = "0123456789abcdef".repeat(1000);
+    guest.write(&text);
+    let mut shown = 0;
+    until("all output", || {
+        shown += ttys.iter_mut().map(|tty| tty.read().unwrap().len()).sum::<usize>();
+        (shown == text.len()).then_some(())
+    });
+}
+
+/// Stock does not start without a store. Here it waits for one.
+pub fn no_store_at_all(scene: &mut Scene) {
+    scene.machine.store_mut().kill();
+    scene.start(&[]);
+    match scene.which {
+        Which::Stock => assert_eq!(scene.ended().code(), Some(1)),
+        Which::Ours => {
+            scene.machine.store_mut().restart();
+            let guest = scene.machine.guest(7, "web");
+            let mut tty = scene.tty(7);
+            guest.write("hello\r\n");
+            tty.shows("hello\r\n");
+        }
     }
 }
 

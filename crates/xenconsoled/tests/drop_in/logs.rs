@@ -142,6 +142,21 @@ pub fn without_a_directory_consoles_are_served(scene: &mut Scene) {
     scene.lives();
 }
 
+/// A log whose disk is full: what is lost is lost for the log only.
+pub fn a_log_that_cannot_be_written(scene: &mut Scene) {
+    let guest = scene.machine.guest(7, "web");
+    std::os::unix::fs::symlink("/dev/full", scene.log_dir().join("guest-web.log")).unwrap();
+    scene.start(&["--log=guest"]);
+    let mut tty = scene.tty(7);
+    for _ in 0..10 {
+        guest.write("hello\r\n");
+        tty.shows("hello\r\n");
+    }
+    tty.types("typed");
+    assert_eq!(guest.read(5), b"typed");
+    scene.lives();
+}
+
 pub fn escape_is_replaced_in_logs_only(scene: &mut Scene) {
     let guest = scene.machine.guest(7, "web");
     scene.start(&["--log=guest", "--replace-escape"]);

@@ -35,10 +35,10 @@ pub fn nodes_in_any_order(scene: &mut Scene) {
 /// As a toolstack would do it that writes nodes before it tells the store of the domain.
 pub fn a_console_before_its_domain(scene: &mut Scene) {
     scene.start(&[]);
-    let guest = testbed::Guest::create(scene.machine.hypervisor(), 7, "web");
+    let guest = Guest::create(scene.machine.hypervisor(), 7, "web");
     scene.machine.announce(&guest, &console_nodes(&guest));
     scene.barrier();
-    scene.machine.client().introduce(7, guest.frame(), 1).unwrap();
+    scene.machine.client().introduce(7, guest.store_frame(), 1).unwrap();
     let mut tty = scene.tty(7);
     guest.write("hello\r\n");
     tty.shows("hello\r\n");

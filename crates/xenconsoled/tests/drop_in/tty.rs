@@ -13,12 +13,9 @@ pub struct Tty(File);
 
 impl Tty {
     pub fn open(path: &Path) -> Tty {
-        Tty::try_open(path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
-    }
-
-    pub fn try_open(path: &Path) -> std::io::Result<Tty> {
         let flags = (OFlags::NOCTTY | OFlags::NONBLOCK).bits().cast_signed();
-        Ok(Tty(File::options().read(true).write(true).custom_flags(flags).open(path)?))
+        let file = File::options().read(true).write(true).custom_flags(flags).open(path);
+        Tty(file.unwrap_or_else(|why| panic!("{}: {why}", path.display())))
     }
 
     /// What there is to read now; None at its end.
