@@ -214,6 +214,8 @@ pub fn the_store_dies(scene: &mut Scene) {
     let guest = scene.machine.guest(7, "web");
     scene.start(&["--log=guest"]);
     let mut tty = scene.tty(7);
+    // Nothing is under way.
+    scene.barrier();
     scene.machine.store_mut().kill();
     guest.write("alone\r\n");
     tty.shows("alone\r\n");

@@ -110,6 +110,20 @@ pub fn a_domain_id_is_used_again(scene: &mut Scene) {
     scene.log_holds("guest-last.log", "last\r\n");
 }
 
+/// One ends as the next one begins, hundreds of times, and each has its console. (An event of the store that says that some domain has
+/// come or gone does not say which, nor how many.)
+pub fn domains_come_and_go(scene: &mut Scene) {
+    scene.start(&[]);
+    let mut before: Option<Guest> = None;
+    for domid in 100..500 {
+        let guest = scene.machine.guest(domid, &format!("g{domid}"));
+        if let Some(before) = before.replace(guest) {
+            scene.machine.destroy(&before);
+        }
+        scene.tty_path(domid);
+    }
+}
+
 /// A toolstack removes a console's nodes long before the domain is gone.
 pub fn nodes_go_before_the_domain(scene: &mut Scene) {
     let (guest, other) = (scene.machine.guest(7, "web"), scene.machine.guest(8, "db"));

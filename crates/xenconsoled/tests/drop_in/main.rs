@@ -120,6 +120,7 @@ macro_rules! suite {
                 a_domain_that_is_dying_loses_its_console
                 last_words
                 a_domain_id_is_used_again
+                domains_come_and_go
                 nodes_go_before_the_domain
                 a_domain_that_is_there_already
                 another_port

@@ -137,7 +137,7 @@ impl Scene {
     pub fn barrier(&mut self) {
         for _ in 0..2 {
             self.lives();
-            self.markers += 1;
+            self.markers = MARKERS + (self.markers - MARKERS + 1) % 2000;
             let marker = self.machine.guest(self.markers, &format!("marker-{}", self.markers));
             self.tty_path(marker.domid());
             self.machine.destroy(&marker);
