@@ -96,6 +96,7 @@ fn the_killed_let_go(machine: &Machine) {
         let daemon = daemon(machine, &["--log=hv"]);
         until("a daemon that serves", || (guest.is_bound() && machine.hypervisor().console_is_bound()).then_some(()));
         drop(daemon);
+        assert!(!guest.is_bound() && !machine.hypervisor().console_is_bound());
     }
 }
 
