@@ -6,13 +6,15 @@
 //! apart that no daemon runs, that it refused, and that it did not answer in time; a [`Fallback`] says what takes a
 //! log's place then, so that starting a program never hangs on logging.
 //!
-//! [`logs`] tells what logs there are.
+//! [`logs`] tells what logs there are, [`counters`] what the daemon says of them, and [`console`] is what attaching to a
+//! guest's console takes.
 
 #![forbid(unsafe_code)]
 
 mod answer;
 mod asking;
 mod connect;
+pub mod console;
 pub mod counters;
 mod entry;
 mod error;
