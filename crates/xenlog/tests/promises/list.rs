@@ -73,7 +73,7 @@ fn what_is_missing_is_said() {
     assert!(ended.code == 1 && ended.err.contains("/nonexistent/store"), "{ended:?}");
     assert_eq!(ended.out, "");
     let json: serde_json::Value = serde_json::from_str(&host.xenlog(&["list", "--json"]).out).unwrap();
-    assert_eq!(json, serde_json::json!({ "daemon": false, "logs": [] }));
+    assert_eq!(json, serde_json::json!({ "daemon": false, "logs": [], "consoles": [], "hypervisor": null }));
 }
 
 #[test]

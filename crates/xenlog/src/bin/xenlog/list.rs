@@ -1,15 +1,14 @@
 //! `xenlog list`: every log there is.
 
-use std::collections::HashMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use logproto::{Owner, State};
 use serde::Serialize;
 use xenlog::Places;
-use xenlog::counters::{self, Counters};
-use xenlog::logs::{self, Info};
+use xenlog::counters::{ConsoleCounters, Counters, HypervisorCounters, Status};
+use xenlog::logs::{self, Info, Usage};
 use xenstore::Client;
 
 use crate::failure::{Failure, say};
@@ -35,8 +34,8 @@ pub fn run(list: &List, places: &Places) -> Result<(), Failure> {
     }
     let found = logs::all(&mut store)?;
     // A daemon that is no more, or an older one, has no counts to show; the logs are shown all the same.
-    let counted = counters::all(&places.run_dir).unwrap_or_default();
-    let text = if list.json { json(is_daemon, &found, &counted) } else { table(&found, &counted) };
+    let status = Status::ask(&places.run_dir).unwrap_or_default();
+    let text = if list.json { json(is_daemon, &found, &status) } else { table(&found, &status) };
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
 }
@@ -45,6 +44,23 @@ pub fn run(list: &List, places: &Places) -> Result<(), Failure> {
 struct All<'a> {
     daemon: bool,
     logs: Vec<Row<'a>>,
+    consoles: Vec<WithSize<&'a ConsoleCounters>>,
+    hypervisor: Option<WithSize<&'a HypervisorCounters>>,
+}
+
+/// What the daemon says of something, and what its log takes on the disk.
+#[derive(Serialize)]
+struct WithSize<T> {
+    #[serde(flatten)]
+    said: T,
+    size: Option<u64>,
+    total: Option<u64>,
+}
+
+impl<T> WithSize<T> {
+    fn new(said: T, usage: Option<Usage>) -> WithSize<T> {
+        WithSize { said, size: usage.map(|usage| usage.file), total: usage.map(|usage| usage.total) }
+    }
 }
 
 /// A log as JSON.
@@ -73,12 +89,22 @@ struct Row<'a> {
     trouble: Option<&'a str>,
 }
 
-fn json(daemon: bool, found: &[Info], counted: &HashMap<String, Counters>) -> String {
-    let all = All { daemon, logs: found.iter().map(|info| row(info, counted.get(&info.key.path()))).collect() };
+fn json(daemon: bool, found: &[Info], status: &Status) -> String {
+    let all = All {
+        daemon,
+        logs: found.iter().map(|info| row(info, status.logs.get(&info.key.path()))).collect(),
+        consoles: status.consoles.iter().map(|said| WithSize::new(said, usage(said.file.as_deref()))).collect(),
+        hypervisor: status.hypervisor.as_ref().map(|said| WithSize::new(said, usage(Some(&said.file)))),
+    };
     // Plain strings and numbers always are JSON.
     let mut text = serde_json::to_string_pretty(&all).expect("strings and numbers");
     text.push('\n');
     text
+}
+
+/// What the log of a console or the hypervisor takes: how many copies it has is the daemon's business.
+fn usage(file: Option<&str>) -> Option<Usage> {
+    file.map(Path::new).filter(|file| file.is_absolute()).and_then(|file| logs::usage(file, None))
 }
 
 fn row<'a>(info: &'a Info, counters: Option<&'a Counters>) -> Row<'a> {
@@ -119,12 +145,14 @@ fn refusal(info: &Info) -> Option<String> {
     }
 }
 
-fn table(found: &[Info], counted: &HashMap<String, Counters>) -> String {
+fn table(found: &[Info], status: &Status) -> String {
     const HEAD: [&str; 9] = ["OWNER", "ID", "SIZE", "TOTAL", "LIMIT", "COPIES", "DROPPED", "STATE", "FILE"];
     /// The columns that are numbers.
     const RIGHT: std::ops::Range<usize> = 2..7;
     let mut rows: Vec<Vec<String>> = vec![HEAD.map(str::to_owned).to_vec()];
-    rows.extend(found.iter().map(|info| cells(info, counted.get(&info.key.path()))));
+    rows.extend(found.iter().map(|info| cells(info, status.logs.get(&info.key.path()))));
+    rows.extend(status.consoles.iter().map(console));
+    rows.extend(status.hypervisor.iter().map(hypervisor));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
     let mut text = String::new();
@@ -143,12 +171,10 @@ fn table(found: &[Info], counted: &HashMap<String, Counters>) -> String {
 }
 
 fn cells(info: &Info, counters: Option<&Counters>) -> Vec<String> {
-    let owner = match (info.key.owner, &info.domain_name) {
-        (Owner::Host, _) => "host".to_owned(),
-        (Owner::Domain(domid), None) => domid.to_string(),
-        (Owner::Domain(domid), Some(name)) => format!("{domid} {}", visible::line(name)),
+    let owner = match info.key.owner {
+        Owner::Host => "host".to_owned(),
+        Owner::Domain(domid) => domain(domid.number(), info.domain_name.as_deref()),
     };
-    let or = |value: Option<String>, absent: &str| value.unwrap_or_else(|| absent.to_owned());
     let file = info.file.as_ref().map(|file| visible::line(&file.to_string_lossy()));
     vec![
         owner,
@@ -160,8 +186,62 @@ fn cells(info: &Info, counters: Option<&Counters>) -> Vec<String> {
         or(counters.map(|counters| bytes(counters.dropped)), "-"),
         info.state.as_ref().map_or("waiting", State::word).to_owned(),
         or(file, "-"),
-        wrong(info, counters).map_or(String::new(), |wrong| format!("  ({})", visible::line(&wrong))),
+        behind(wrong(info, counters).as_slice()),
     ]
+}
+
+/// A console's row: what it lost is what its terminal did, and its log.
+fn console(said: &ConsoleCounters) -> Vec<String> {
+    let usage = usage(said.file.as_deref());
+    let counted = |number: u64, what: &str| (number > 0).then(|| format!("{number} {what}"));
+    let log = said.log.as_ref();
+    let notes = [
+        (said.backlog > 0).then(|| format!("{} wait for a reader", bytes(said.backlog))),
+        counted(said.held, "times held back"),
+        counted(said.corrupt, "times corrupt"),
+        log.and_then(|log| log.trouble.clone()),
+    ];
+    vec![
+        domain(said.domid, said.name.as_deref()),
+        said.id().to_owned(),
+        or(usage.map(|usage| bytes(usage.file)), "-"),
+        or(usage.map(|usage| bytes(usage.total)), "-"),
+        "default".to_owned(),
+        "default".to_owned(),
+        bytes(said.dropped.saturating_add(log.map_or(0, |log| log.dropped))),
+        if said.tty.is_some() { "ready" } else { "waiting" }.to_owned(),
+        or(said.file.as_deref().map(visible::line), "-"),
+        behind(&notes.into_iter().flatten().collect::<Vec<_>>()),
+    ]
+}
+
+fn hypervisor(said: &HypervisorCounters) -> Vec<String> {
+    let usage = usage(Some(&said.file));
+    vec![
+        "host".to_owned(),
+        "hypervisor".to_owned(),
+        or(usage.map(|usage| bytes(usage.file)), "-"),
+        or(usage.map(|usage| bytes(usage.total)), "-"),
+        "default".to_owned(),
+        "default".to_owned(),
+        bytes(said.log.dropped.saturating_add(said.overrun)),
+        "ready".to_owned(),
+        visible::line(&said.file),
+        behind(said.log.trouble.as_slice()),
+    ]
+}
+
+fn domain(domid: u16, name: Option<&str>) -> String {
+    name.map_or_else(|| domid.to_string(), |name| format!("{domid} {}", visible::line(name)))
+}
+
+fn or(value: Option<String>, absent: &str) -> String {
+    value.unwrap_or_else(|| absent.to_owned())
+}
+
+/// What stands behind the columns.
+fn behind(notes: &[String]) -> String {
+    if notes.is_empty() { String::new() } else { format!("  ({})", visible::line(&notes.join("; "))) }
 }
 
 /// What is wrong with a log: why it was refused, or why it cannot be written.
@@ -182,8 +262,9 @@ pub fn bytes(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashMap;
+
     use logproto::{Code, EntryKey, Refusal};
-    use xenlog::logs::Usage;
 
     fn info(owner: Owner, name: &str) -> Info {
         Info {
@@ -210,9 +291,9 @@ mod tests {
             Info { domain_name: Some("v\x1bm".into()), state: Some(State::Error(refusal)), ..info(dom, "q") },
         ];
         let counters = Counters { taken: 9000, dropped: 2048, gaps: 1, waiting: 0, trouble: Some("disk full".into()) };
-        let counted = HashMap::from([(found[0].key.path(), counters)]);
+        let logs = HashMap::from([(found[0].key.path(), counters)]);
         assert_eq!(
-            table(&found, &counted).lines().collect::<Vec<_>>(),
+            table(&found, &Status { logs, ..Status::default() }).lines().collect::<Vec<_>>(),
             [
                 "OWNER        ID  SIZE  TOTAL    LIMIT   COPIES  DROPPED  STATE  FILE",
                 "host         xl  1000     1M      64K        4       2K  ready  /var/log/xen/a.log  (disk full)",
@@ -225,7 +306,7 @@ mod tests {
     #[test]
     fn nothing_is_a_head_without_rows() {
         let head = "OWNER  ID  SIZE  TOTAL  LIMIT  COPIES  DROPPED  STATE  FILE\n";
-        assert_eq!(table(&[], &HashMap::new()), head);
+        assert_eq!(table(&[], &Status::default()), head);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod exec;
 mod failure;
+mod follow;
 mod list;
 mod options;
 mod signals;
