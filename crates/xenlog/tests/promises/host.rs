@@ -230,6 +230,11 @@ impl Process {
     /// Stops it, and waits until the kernel has.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        self.until_stopped();
+    }
+
+    /// Waits until it has stopped.
+    pub fn until_stopped(&self) {
         let stat = format!("/proc/{}/stat", self.pid());
         until("a process to stop", || {
             let stat = fs::read_to_string(&stat).unwrap();

@@ -13,6 +13,9 @@ pub enum Failure {
     /// A log that was asked for.
     #[error(transparent)]
     Log(#[from] xenlog::Error),
+    /// A guest's console.
+    #[error(transparent)]
+    Console(#[from] xenlog::console::Error),
     /// A log file.
     #[error(transparent)]
     File(#[from] logfile::Error),

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod console;
 mod exec;
 mod failure;
 mod follow;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     };
     let places = options.places();
     match options.command {
+        options::Command::Console(command) => console::run(&command, &places),
         options::Command::Exec(command) => exec::run(&command, places),
         options::Command::List(command) => failure::code(list::run(&command, &places)),
         options::Command::Tail(command) => failure::code(tail::run(&command, &places)),

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use xenlog::Places;
 use xenstore::Address;
 
-use crate::{exec, list, tail, trial};
+use crate::{console, exec, list, tail, trial};
 
 /// Logs that stay within their bounds, kept by xenconsoled
 #[derive(Debug, Parser)]
@@ -31,6 +31,7 @@ pub struct Options {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Console(console::Console),
     Exec(exec::Exec),
     List(list::List),
     Tail(tail::Tail),
