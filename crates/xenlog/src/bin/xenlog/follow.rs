@@ -13,8 +13,8 @@ const LOOK_ANYWAY: Duration = Duration::from_secs(1);
 /// So often in a row there may have been more without a word before nothing is expected of it any more.
 const SILENCES: u32 = 3;
 
-/// How more of a log is waited for: by inotify(7), and by looking now and then, since Linux before 6.5 does not report
-/// what is spliced into a file, which is how the daemon writes.
+/// How more of a log is waited for: by inotify(7), and by looking now and then, since older kernels do not report what is
+/// spliced into a file, which is how the daemon writes.
 #[derive(Debug, Default)]
 pub struct Wait {
     is_begun: bool,

@@ -100,6 +100,22 @@ fn a_terminal_is_raw_until_the_escape_and_then_as_it_was() {
 }
 
 #[test]
+fn an_escape_that_was_asked_for_ends_it_from_a_pipe_too() {
+    let Some(host) = Host::on(StoreKind::Embedded) else { return };
+    let guest = Pty::raw();
+    nodes(&host, 7, "web", &guest.path);
+    let mut command = console(&host, &["7", "--escape", "^]"]);
+    command.stdin(Stdio::piped());
+    let mut process = Process::spawn(command);
+    let mut input = process.child().stdin.take().unwrap();
+    input.write_all(b"ls\n\x1dnot this").unwrap();
+    let ended = process.ended();
+    assert!(ended.code == 0 && ended.err.is_empty(), "{ended:?}");
+    assert_eq!(guest.receive(3), b"ls\n");
+    assert!(rustix::io::read(&guest.master, &mut [0]).is_err(), "nothing more");
+}
+
+#[test]
 fn a_terminal_is_as_it_was_after_a_signal() {
     let Some(host) = Host::on(StoreKind::Embedded) else { return };
     for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT] {
