@@ -64,6 +64,17 @@ fn a_terminal_that_is_none() {
     assert_eq!(std::fs::read(file).unwrap(), b"kept");
 }
 
+#[test]
+fn a_terminal_that_a_dead_daemon_named() {
+    let Some(host) = Host::on(StoreKind::Embedded) else { return };
+    nodes(&host, 7, "web", "/dev/pts/4000000");
+    refused(
+        &host,
+        &["7"],
+        "had the terminal /dev/pts/4000000, which is gone: does a console daemon (xenconsoled) run?",
+    );
+}
+
 /// XSA-57: guests could write the node, and have their administrator's keys go wherever they liked.
 #[test]
 fn a_terminal_that_the_guest_named() {

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read};
 use signal_hook::consts::SIGTSTP;
 use xenlog::Places;
-use xenlog::console::{Console, Tty};
+use xenlog::console::{Console, Error, Tty};
 use xenstore::Client;
 
 use super::ending::Ending;
@@ -37,7 +37,7 @@ pub struct Attach<'a> {
     /// What the last look at the node found.
     found: Option<Found>,
     /// Why what it names cannot be opened.
-    trouble: Option<xenlog::console::Error>,
+    trouble: Option<Error>,
     state: State,
     /// The guest's terminal. It stays open when it has hung up: its number goes to nobody else then, whom the node would
     /// name until the daemon is back.
@@ -172,14 +172,11 @@ impl<'a> Attach<'a> {
                 let node = self.console.tty_node();
                 return Err(Failure::Named(format!("the guest itself can write {node}: what it names is not opened")));
             }
-            Found::Tty(path) => {
-                let is_known = self.tty.as_ref().is_some_and(|tty| tty.path() == path);
-                match Tty::open(path) {
-                    _ if is_known => {}
-                    Ok(tty) => self.attach(tty)?,
-                    Err(error) => self.trouble = Some(error),
-                }
-            }
+            Found::Tty(path) if self.tty.as_ref().is_some_and(|tty| tty.path() == path) => {}
+            Found::Tty(path) => match Tty::open(path) {
+                Ok(tty) => self.attach(tty)?,
+                Err(error) => self.trouble = Some(error),
+            },
         }
         self.found = Some(found);
         Ok(())
@@ -274,10 +271,18 @@ impl<'a> Attach<'a> {
 
     /// Why there is no terminal.
     fn explain(&mut self) -> Failure {
-        if let Some(trouble) = self.trouble.take() {
-            return trouble.into();
-        }
         let (console, node) = (self.console, self.console.tty_node());
+        let who = if console.is_daemons() { "a console daemon (xenconsoled)" } else { "its QEMU" };
+        match self.trouble.take() {
+            Some(Error::Tty { path, source }) if source.kind() == io::ErrorKind::NotFound => {
+                let path = path.escape_debug();
+                return Failure::Named(format!(
+                    "the {console} had the terminal {path}, which is gone: does {who} run?"
+                ));
+            }
+            Some(trouble) => return trouble.into(),
+            None => {}
+        }
         let is_there = Client::connect(&self.places.store, STORE_WAIT)
             .and_then(|mut store| store.directory(node.trim_end_matches("/tty")));
         match is_there {
@@ -285,14 +290,11 @@ impl<'a> Attach<'a> {
                 Failure::Named(format!("there is no {console}: {node} is not in the store"))
             }
             Err(error) => error.into(),
-            Ok(_) => {
-                let who = if console.is_daemons() { "a console daemon (xenconsoled)" } else { "its QEMU" };
-                Failure::Named(format!(
-                    "the {console} has no terminal, and got none within {} s: does {who} run? ({node} is {})",
-                    FIRST.as_secs(),
-                    if self.found == Some(Found::Empty) { "empty" } else { "not in the store" },
-                ))
-            }
+            Ok(_) => Failure::Named(format!(
+                "the {console} has no terminal, and got none within {} s: does {who} run? ({node} is {})",
+                FIRST.as_secs(),
+                if self.found == Some(Found::Empty) { "empty" } else { "not in the store" },
+            )),
         }
     }
 }
