@@ -111,6 +111,28 @@ mod tests {
         drop(second);
     }
 
+    /// Who ends removes the name, and may do so between another's open and lock.
+    #[test]
+    fn never_held_twice() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let dir = tempfile::tempdir().unwrap();
+        let (held, taken) = (AtomicU32::new(0), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    while taken.load(Ordering::SeqCst) < 5000 {
+                        let Ok(lock) = Lock::take(dir.path(), "7".parse().unwrap()) else { continue };
+                        assert_eq!(held.fetch_add(1, Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        taken.fetch_add(1, Ordering::SeqCst);
+                        held.fetch_sub(1, Ordering::SeqCst);
+                        drop(lock);
+                    }
+                });
+            }
+        });
+    }
+
     #[test]
     fn a_link_is_not_followed() {
         let dir = tempfile::tempdir().unwrap();
