@@ -120,7 +120,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    while taken.load(Ordering::SeqCst) < 5000 {
+                    while taken.load(Ordering::SeqCst) < 2000 {
                         let Ok(lock) = Lock::take(dir.path(), "7".parse().unwrap()) else { continue };
                         assert_eq!(held.fetch_add(1, Ordering::SeqCst), 0);
                         std::thread::yield_now();
