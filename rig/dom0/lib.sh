@@ -1,16 +1,22 @@
-# Sourced by every scenario (". /rig/lib.sh"): the daemon under test, guests, and checks.
+# Sourced by every scenario (". /rig/lib.sh"): the daemon under test, guests, terminals, and checks.
 . /rig/env
+. /rig/daemon.sh
 export PATH=/usr/lib/xenlog:$PATH
 logs=/var/log/xen
 pipes=/run/xen
 daemon=
+terminals=
 failed=0
 
-# A scenario ends with all its guests and the daemon; its status is 0 if no check failed.
+# A scenario ends with all its guests, terminals and the daemon; its status is 0 if no check failed.
 leave() {
+  for terminal in $terminals; do kill "$terminal" 2>/dev/null; done
   for domain in $(xl list | awk 'NR > 1 && $1 != "Domain-0" { print $1 }'); do xl destroy "$domain"; done
   [ -z "$daemon" ] || kill -KILL "$daemon" 2>/dev/null
   umount $logs 2>/dev/null
+  check "the host's console daemon is alive" test -d "/proc/$(console_daemon)"
+  mv $console_logs/guest-* "$OUT/"
+  is "$(serving)" "$RIG_DAEMON" || { no_consoles && serve_consoles "$RIG_DAEMON"; }
   exit $failed
 }
 trap leave EXIT
@@ -70,6 +76,61 @@ descriptors() { ls -l "/proc/$daemon/fd" | sed -n 's/^.* -> //p' | sed 's/:\[[0-
 
 # nothing_left DOMID: no entry in the store and no FIFO.
 nothing_left() { is "$(xenstore-list "/libxl/$1/logging" 2>/dev/null)" "" && is "$(find $pipes -type p)" ""; }
+
+# ---- terminals ---------------------------------------------------------------------------------------------------
+
+# open_terminal NAME COMMAND...: runs COMMAND on a terminal of its own in the background. $terminal is its process id; what
+# it shows is in $OUT/NAME.
+open_terminal() {
+  screen=$OUT/$1
+  keys=/tmp/keys-$1
+  shift
+  : >"$screen"
+  rm -f "$keys" && mkfifo "$keys"
+  terminal "$screen" "$keys" "$@" &
+  terminal=$!
+  terminals="$terminals $terminal"
+}
+# type_keys KEYS, shows TEXT: of the last terminal that was opened; \r is Enter, \035 is Ctrl-].
+type_keys() { printf "$1" >"$keys"; }
+shows() { grep -qaF "$1" "$screen"; }
+# answers TEXT: types it at the guest, which answers. A guest that is just about to come up may lose what is typed first.
+answers() { type_keys "$1\r" && within 120 shows "guest: heard $1"; }
+terminal_ended() { ! kill -0 "$terminal" 2>/dev/null; }
+
+# ---- guests with a console ---------------------------------------------------------------------------------------
+
+# guest NAME KIND [LINE...]: writes /tmp/NAME.cfg. Kinds: linux-pv, linux-pvh, tiny-pv, tiny-pvh, tiny-hvm. The guests say
+# "guest: ready", answer each line that is typed, and crash when told to (rig/guest/init, rig/guest/tiny.c).
+guest() {
+  cfg=/tmp/$1.cfg
+  printf 'name = "%s"\ntype = "%s"\nvcpus = 1\non_crash = "preserve"\n' "$1" "${2#*-}" >"$cfg"
+  case $2 in
+    linux-*) cat >>"$cfg" <<-END ;;
+	kernel = "/guest/vmlinux"
+	ramdisk = "/guest/initrd"
+	extra = "console=hvc0 loglevel=4 nokaslr mitigations=off tsc=reliable"
+	tsc_mode = "native"
+	memory = 128
+	END
+    tiny-hvm) cat >>"$cfg" <<-END ;;
+	memory = 16
+	serial = "pty"
+	vga = "none"
+	vnc = 0
+	boot = "c"
+	disk = ["format=raw, vdev=hda, access=rw, backendtype=qdisk, target=/guest/tiny.img"]
+	END
+    tiny-*) printf 'kernel = "/guest/%s"\nmemory = 16\n' "$2" >>"$cfg" ;;
+  esac
+  shift 2
+  [ $# = 0 ] || printf '%s\n' "$@" >>"$cfg"
+}
+# tty DOMAIN: the terminal of its console; logged NAME TEXT: in the log of its console.
+tty_of() { xenstore-read "/local/domain/$(xl domid "$1")/console/tty"; }
+logged() { grep -qaF "$2" "$console_logs/guest-$1.log"; }
+times_logged() { grep -caF "$2" "$console_logs/guest-$1.log"; }
+gone() { ! xl domid "$1" >/dev/null 2>&1; }
 
 # ---- the flood guest (rig/guest/flood.S) -------------------------------------------------------------------------
 

@@ -1,3 +1,4 @@
+# boots: stock-c
 # The daemon stops, or is killed, while a guest's QEMU logs without end: the guest never waits, and logging goes on as
 # soon as there is a daemon again. The pipe is made small, so that it is full at once.
 . /rig/lib.sh

@@ -1,3 +1,4 @@
+# boots: stock-c
 # The attack of XSA-180: a guest makes its own QEMU log without end. Disk use stays within limit x (copies + 1) at every
 # instant, the newest bytes are kept, and when the guest is destroyed the log ends with QEMU's last word.
 . /rig/lib.sh

@@ -1,3 +1,4 @@
+# boots: stock-c
 # The flood on a disk that holds limit x (copies + 1) bytes and not one more, full with the log of an earlier guest of the
 # same name when the guest starts. Had the daemon ever needed more than that, a write would have failed and bytes would
 # be missing. (libxl numbers the earlier log's files up by one: its fourth copy is the daemon's to remove.)

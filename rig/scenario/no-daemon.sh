@@ -1,3 +1,4 @@
+# boots: stock-c
 # No daemon at all, and one that does not answer: a guest with xenlog-qemu starts all the same, and leaves nothing.
 . /rig/lib.sh
 configure 16384 3

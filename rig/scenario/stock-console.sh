@@ -1,3 +1,4 @@
+# boots: stock-c
 # Beside the daemon the stock one serves the console of a PV guest, in both directions, as if it were alone.
 . /rig/lib.sh
 log_device 1048576

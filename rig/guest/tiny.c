@@ -1,0 +1,161 @@
+/*
+ * A guest without an operating system: up in the blink of an eye, and able to do to its console what no kernel would.
+ * As a PV (64 bits) and a PVH guest (32 bits) it is a kernel; behind guest/tiny-boot.S it is the disk of an HVM guest.
+ *
+ * It says "guest: ready" and then answers each line that is typed with "guest: heard LINE". These lines it also obeys:
+ *
+ *	numbers		prints numbered lines, a few each hundredth of a second, from now on
+ *	log TEXT	prints TEXT in the hypervisor's log (not PV)
+ *	off		shuts down
+ *	reboot		wants to be started anew
+ *	crash		prints "guest: last words", without an event for it, and crashes
+ *	hostile		writes impossible indices, sends events and floods its console, from now on
+ *
+ * A PV or PVH guest's command line is taken as the first line.
+ */
+#include "tiny-xen.h"
+
+static struct ring *ring;
+static struct shared *shared;
+static u32 port;
+
+static void notify(void)
+{
+	u32 send = port;
+
+	hypercall(EVENT_CHANNEL_OP, EVTCHNOP_SEND, (ulong)&send);
+}
+
+/* Waits for an event of the console, but not after `until`. */
+static void wait(u64 until)
+{
+	u32 one = port;
+	struct poll poll = { &one, 1, until };
+
+	hypercall(SCHED_OP, SCHEDOP_POLL, (ulong)&poll);
+	__atomic_and_fetch(&shared->pending[port / 8], ~(1 << port % 8), __ATOMIC_SEQ_CST);
+	reconnect(&ring, &shared, &port);
+}
+
+/* Puts what fits into the ring; waits for the rest to fit. The event is the caller's to send. */
+static void say(const char *text)
+{
+	for (; *text; text++) {
+		while (ring->out_prod - ring->out_cons >= sizeof(ring->out)) {
+			notify();
+			wait(now(shared) + 100 * MS);
+		}
+		ring->out[ring->out_prod % sizeof(ring->out)] = *text;
+		barrier();
+		ring->out_prod++;
+	}
+}
+
+static void numbers(void)
+{
+	static u32 number;
+	char line[] = "number 00000000\n";
+
+	for (int lines = 0; lines < 32; lines++) {
+		u32 rest = ++number;
+
+		for (int digit = 14; digit >= 7; digit--, rest /= 10)
+			line[digit] = '0' + rest % 10;
+		say(line);
+	}
+	notify();
+	wait(now(shared) + 10 * MS);
+}
+
+/* One round of everything a guest can do to its ring; the values come from a generator of pseudorandom numbers. */
+static void attack(void)
+{
+	static u32 random = 1;
+
+	for (int i = 0; i < 1000; i++) {
+		random = random * 1664525 + 1013904223;
+		switch (random >> 28) {
+		case 0: ring->out_prod = random * 69069; break;
+		case 1: ring->in_cons = random * 69069; break;
+		case 2: ring->out_cons = random * 69069; break;
+		case 3: ring->in_prod = random * 69069; break;
+		case 4: ring->out_prod = ring->out_cons + sizeof(ring->out) + 1; break;
+		case 5: ring->in_cons = ring->in_prod - sizeof(ring->in) - 1; break;
+		case 6: ring->connection = random >> 8; break;
+		case 7: ring->out[random >> 8 & (sizeof(ring->out) - 1)] = random >> 20; break;
+		default: ring->out_prod = ring->out_cons + sizeof(ring->out); break;
+		}
+		notify();
+	}
+}
+
+static int begins(const char *line, const char *word)
+{
+	while (*word)
+		if (*line++ != *word++)
+			return 0;
+	return 1;
+}
+
+static void (*ever)(void);
+
+static void obey(const char *line)
+{
+	if (begins(line, "numbers"))
+		ever = numbers;
+	else if (begins(line, "hostile"))
+		ever = attack;
+	else if (begins(line, "log "))
+		print_in_hypervisor_log(line + 4);
+	else if (begins(line, "off"))
+		shut_down(SHUTDOWN_POWEROFF);
+	else if (begins(line, "reboot"))
+		shut_down(SHUTDOWN_REBOOT);
+	else if (begins(line, "crash")) {
+		say("guest: last words\n");
+		shut_down(SHUTDOWN_CRASH);
+	}
+}
+
+/* Takes what was typed; a line ends with either of the two characters a terminal may send. */
+static void listen(void)
+{
+	static char line[128];
+	static u32 length;
+
+	while (ring->in_cons != ring->in_prod) {
+		char typed = ring->in[ring->in_cons % sizeof(ring->in)];
+
+		barrier();
+		ring->in_cons++;
+		if (typed != '\r' && typed != '\n') {
+			if (length < sizeof(line) - 1)
+				line[length++] = typed;
+			continue;
+		}
+		line[length] = 0;
+		length = 0;
+		say("guest: heard ");
+		say(line);
+		say("\n");
+		notify();
+		obey(line);
+	}
+}
+
+void guest(const char *command_line)
+{
+	reconnect(&ring, &shared, &port);
+	say("guest: ready\n");
+	notify();
+	print_on_serial_port("serial: ready\r\n");
+	obey(command_line);
+	for (;;) {
+		if (ever != attack)
+			listen();
+		if (ever)
+			ever();
+		else if (ring->in_cons == ring->in_prod)
+			wait(now(shared) + 100 * MS);
+	}
+}

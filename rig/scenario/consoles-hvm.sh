@@ -1,0 +1,22 @@
+# boots: stock-c ours-c ours-ocaml
+# An HVM guest has two consoles: its serial port, which QEMU serves and which is what xl shows unless told otherwise, and
+# the same PV console as other guests, which is the daemon's.
+. /rig/consoles.sh
+guest web tiny-hvm
+check "xl create" xl create -q "$cfg"
+check "the guest's console is logged" within 120 logged web "guest: ready"
+open_terminal serial xl console web
+check "its serial port is another terminal" no is "$(xenstore-read "/local/domain/$(xl domid web)/serial/0/tty")" "$(tty_of web)"
+check "xl console shows the serial port" within 120 shows "serial: ready"
+check "which is not in the log" no logged web "serial: ready"
+type_keys '\035'
+check "Ctrl-] ends it" within 60 terminal_ended
+attach_and_detach web -t pv
+rename_guest web shop
+save_and_restore shop
+migrate_to_self shop
+reboot_guest shop type_at shop reboot
+destroy shop -t pv
+guest crasher tiny-hvm
+check "xl create" xl create -q "$cfg"
+last_words crasher -t pv
