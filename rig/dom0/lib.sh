@@ -96,6 +96,9 @@ type_keys() { printf "$1" >"$keys"; }
 shows() { grep -qaF "$1" "$screen"; }
 # answers TEXT: types it at the guest, which answers. A guest that is just about to come up may lose what is typed first.
 answers() { type_keys "$1\r" && within 120 shows "guest: heard $1"; }
+# gets_through TEXT: the same for a terminal that may just be looking for the console: what is typed then is lost.
+gets_through() { within 120 typed_and_answered "$1"; }
+typed_and_answered() { shows "guest: heard $1" || { type_keys "$1\r" && no true; }; }
 terminal_ended() { ! kill -0 "$terminal" 2>/dev/null; }
 
 # ---- guests with a console ---------------------------------------------------------------------------------------
@@ -131,6 +134,12 @@ tty_of() { xenstore-read "/local/domain/$(xl domid "$1")/console/tty"; }
 logged() { grep -qaF "$2" "$console_logs/guest-$1.log"; }
 times_logged() { grep -caF "$2" "$console_logs/guest-$1.log"; }
 gone() { ! xl domid "$1" >/dev/null 2>&1; }
+
+# last_number FILE: of those that a guest told "numbers" has printed, the last one in it. (ledger looks at all of them.)
+last_number() {
+  tail -c 4096 "$1" | sed -n 's/^number 0*\([1-9][0-9]*\)\r*$/\1/p' | tail -n 1
+}
+number_reaches() { at_least "$2" "$(last_number "$1")"; }
 
 # ---- the flood guest (rig/guest/flood.S) -------------------------------------------------------------------------
 

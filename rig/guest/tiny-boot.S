@@ -16,6 +16,9 @@ _start:	xorw	%ax, %ax
 	int	$0x13
 	jc	.
 	cli
+	movb	$0xff, %al	/* no more interrupts of the BIOS' timer: the guest could not sleep */
+	outb	%al, $0x21
+	outb	%al, $0xa1
 	lgdt	table_pointer
 	movl	%cr0, %eax
 	orl	$1, %eax

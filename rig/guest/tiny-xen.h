@@ -8,12 +8,10 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 typedef unsigned long ulong;
 
-#define MS 1000000ULL /* system time is in nanoseconds */
 #define barrier() __atomic_thread_fence(__ATOMIC_SEQ_CST)
-#define PAGE __attribute__((aligned(4096)))
 
-enum { MEMORY_OP = 12, UPDATE_VA_MAPPING = 14, SCHED_OP = 29, EVENT_CHANNEL_OP = 32, HVM_OP = 34 };
-enum { EVTCHNOP_SEND = 4, SCHEDOP_SHUTDOWN = 2, SCHEDOP_POLL = 3, ADD_TO_PHYSMAP = 7, HVMOP_GET_PARAM = 1 };
+enum { VCPU_OP = 24, SCHED_OP = 29, EVENT_CHANNEL_OP = 32, HVM_OP = 34 };
+enum { RUNSTATE = 4, SHUTDOWN = 2, POLL = 3, SEND = 4, GET_PARAM = 1 };
 enum { SHUTDOWN_POWEROFF = 0, SHUTDOWN_REBOOT = 1, SHUTDOWN_CRASH = 3 };
 enum { PARAM_CONSOLE_PFN = 17, PARAM_CONSOLE_EVTCHN = 18, DOMID_SELF = 0x7ff0 };
 
@@ -24,17 +22,10 @@ struct ring {
 	volatile u8 connection;
 };
 
-/* xen.h: shared_info, the same in both widths as far as it goes here */
-struct shared {
-	u8 before[32];
-	struct {
-		volatile u32 version, pad;
-		u64 tsc, system;
-		u32 mul;
-		signed char shift;
-	} time; /* of the only processor */
-	u8 between[2048 - 32 - 32];
-	u8 pending[512];
+/* vcpu.h: vcpu_runstate_info */
+struct runstate {
+	u32 state;
+	u64 since, times[4];
 };
 
 /* sched.h: sched_poll */
@@ -65,21 +56,17 @@ struct start {
 #endif
 
 extern char hypercall_page[];
-static char shared_page[4096] PAGE;
 
-static inline long hypercall(ulong number, ulong a, ulong b)
+static inline long hypercall(ulong number, ulong a, ulong b, ulong c)
 {
 	long result;
 	char *entry = hypercall_page + 32 * number;
 
 #ifdef __x86_64__
-	register ulong fourth __asm__("r10") = 0;
-	ulong third = 2; /* UVMF_INVLPG: only UPDATE_VA_MAPPING takes a third argument */
-
-	__asm__ volatile("call *%%rax" : "=a"(result), "+D"(a), "+S"(b), "+d"(third), "+r"(fourth)
-			 : "0"(entry) : "rcx", "r11", "r8", "r9", "memory");
+	__asm__ volatile("call *%%rax" : "=a"(result), "+D"(a), "+S"(b), "+d"(c)
+			 : "0"(entry) : "rcx", "r8", "r9", "r10", "r11", "memory");
 #else
-	__asm__ volatile("call *%%eax" : "=a"(result), "+b"(a), "+c"(b) : "0"(entry) : "edx", "esi", "edi", "memory");
+	__asm__ volatile("call *%%eax" : "=a"(result), "+b"(a), "+c"(b), "+d"(c) : "0"(entry) : "esi", "edi", "memory");
 #endif
 	return result;
 }
@@ -87,26 +74,21 @@ static inline long hypercall(ulong number, ulong a, ulong b)
 static void shut_down(u32 reason)
 {
 	for (;;)
-		hypercall(SCHED_OP, SCHEDOP_SHUTDOWN, (ulong)&reason);
+		hypercall(SCHED_OP, SHUTDOWN, (ulong)&reason, 0);
 }
 
-/* The system time: xen.h, vcpu_time_info. */
-static u64 now(struct shared *shared)
+/*
+ * Sleeps: until a time a little after this processor last began to run, as it did when it last woke up. Neither events nor
+ * the shared page are used, so that there is nothing to set up anew when the guest was saved and restored.
+ */
+static void nap(u32 milliseconds)
 {
-	u32 version, low, high;
-	u64 time, ticks;
+	struct runstate runstate;
+	struct poll poll = { 0, 0, 0 };
 
-	do {
-		version = shared->time.version;
-		barrier();
-		__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-		ticks = ((u64)high << 32 | low) - shared->time.tsc;
-		ticks = shared->time.shift < 0 ? ticks >> -shared->time.shift : ticks << shared->time.shift;
-		time = shared->time.system + (ticks >> 32) * shared->time.mul +
-		       ((ticks & 0xffffffff) * shared->time.mul >> 32);
-		barrier();
-	} while (version & 1 || version != shared->time.version);
-	return time;
+	hypercall(VCPU_OP, RUNSTATE, 0, (ulong)&runstate);
+	poll.timeout = runstate.since + milliseconds * 1000000ULL;
+	hypercall(SCHED_OP, POLL, (ulong)&poll, 0);
 }
 
 void guest(const char *command_line);
@@ -116,20 +98,16 @@ void guest(const char *command_line);
 static struct start *start_info;
 
 /* The console's page is the one whose machine frame start_info names: a page's virtual address is its number in mfn_list. */
-static void reconnect(struct ring **ring, struct shared **shared, u32 *port)
+static struct ring *console_ring(void)
 {
 	ulong *mfns = (ulong *)start_info->mfn_list, page = 0;
 
-	if (*ring)
-		return;
-	hypercall(UPDATE_VA_MAPPING, (ulong)shared_page, start_info->shared_info | 7);
 	while (mfns[page] != start_info->console_mfn)
 		page++;
-	*ring = (struct ring *)(page << 12);
-	*shared = (struct shared *)shared_page;
-	*port = start_info->console_evtchn;
+	return (struct ring *)(page << 12);
 }
 
+static u32 console_port(void) { return start_info->console_evtchn; }
 static void print_in_hypervisor_log(const char *text) { (void)text; }
 static void print_on_serial_port(const char *text) { (void)text; }
 
@@ -145,20 +123,12 @@ static ulong param(u32 index)
 {
 	struct { u16 domain, pad; u32 index; u64 value; } get = { DOMID_SELF, 0, index, 0 };
 
-	hypercall(HVM_OP, HVMOP_GET_PARAM, (ulong)&get);
+	hypercall(HVM_OP, GET_PARAM, (ulong)&get, 0);
 	return get.value;
 }
 
-/* Over and over: after it was saved and restored, the guest has another event channel and has lost the shared page. */
-static void reconnect(struct ring **ring, struct shared **shared, u32 *port)
-{
-	struct { u16 domain, size; u32 space; ulong index, gfn; } map = { DOMID_SELF, 0, 0, 0, (ulong)shared_page >> 12 };
-
-	hypercall(MEMORY_OP, ADD_TO_PHYSMAP, (ulong)&map);
-	*shared = (struct shared *)shared_page;
-	*ring = (struct ring *)(param(PARAM_CONSOLE_PFN) << 12);
-	*port = param(PARAM_CONSOLE_EVTCHN);
-}
+static struct ring *console_ring(void) { return (struct ring *)(param(PARAM_CONSOLE_PFN) << 12); }
+static u32 console_port(void) { return param(PARAM_CONSOLE_EVTCHN); }
 
 static void print_to(u16 port, const char *text)
 {
