@@ -3,8 +3,8 @@
 # time it is started; ours goes on where it was.
 . /rig/consoles.sh
 log=$console_logs/hypervisor.log
-in_log() { grep -qF "$1" $log; }
-check "the log begins with the hypervisor's first lines" in_log "Xen version 4.17"
+in_log() { grep -qsF "$1" $log; }
+check "the log begins with the hypervisor's first lines" within 60 in_log "Xen version 4.17"
 guest talker tiny-pvh
 check "xl create" xl create -q "$cfg"
 type_at talker "log one word"

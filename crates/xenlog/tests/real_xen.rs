@@ -1,5 +1,6 @@
-//! All of it on real Xen: rig/run boots the hypervisor, dom0 with Debian's own toolstack and HVM guests in an emulated
-//! machine, and runs the scenarios of rig/scenario there. Each says what it promises.
+//! All of it on real Xen: rig/run boots the hypervisor, dom0 with Debian's own toolstack and PV, PVH and HVM guests in an
+//! emulated machine, with the daemon beside the stock one and in its place, and runs the scenarios of rig/scenario there. Each
+//! says what it promises.
 #![forbid(unsafe_code)]
 
 use std::path::Path;
