@@ -10,7 +10,7 @@
  *	off		shuts down
  *	reboot		wants to be started anew
  *	crash		prints "guest: last words", without an event for it, and crashes
- *	hostile		writes impossible indices, sends events and floods its console, from now on
+ *	hostile		floods its console, sends events and writes impossible indices, from now on
  *
  * A PV or PVH guest's command line is taken as the first line.
  */
@@ -56,26 +56,41 @@ static void numbers(void)
 	nap(10);
 }
 
-/* One round of everything a guest can do to its ring; the values come from a generator of pseudorandom numbers. */
+/*
+ * A flood, then events without end, then indices that cannot be: more than a ring ahead of what has been taken. These are
+ * put right in the end, so that the next flood is one. The values come from a generator of pseudorandom numbers.
+ */
 static void attack(void)
 {
 	static u32 random = 1;
+	u32 produced, consumed;
 
-	for (int i = 0; i < 1000; i++) {
+	for (int lines = 0; lines < 2048; lines++)
+		say("a flood of lines, one after another, without end and without a number\n");
+	while (ring->out_cons != ring->out_prod) {
+		notify();
+		nap(1);
+	}
+	for (int events = 0; events < 4096; events++)
+		notify();
+	produced = ring->out_prod;
+	consumed = ring->in_cons;
+	for (int i = 0; i < 4096; i++) {
 		random = random * 1664525 + 1013904223;
-		switch (random >> 28) {
-		case 0: ring->out_prod = random * 69069; break;
-		case 1: ring->in_cons = random * 69069; break;
+		switch (random >> 29) {
+		case 0: ring->in_cons = random * 69069; break;
+		case 1: ring->in_prod = random * 69069; break;
 		case 2: ring->out_cons = random * 69069; break;
-		case 3: ring->in_prod = random * 69069; break;
-		case 4: ring->out_prod = ring->out_cons + sizeof(ring->out) + 1; break;
-		case 5: ring->in_cons = ring->in_prod - sizeof(ring->in) - 1; break;
-		case 6: ring->connection = random >> 8; break;
-		case 7: ring->out[random >> 8 & (sizeof(ring->out) - 1)] = random >> 20; break;
-		default: ring->out_prod = ring->out_cons + sizeof(ring->out); break;
+		case 3: ring->connection = random >> 8; break;
+		case 4: ring->in_cons = ring->in_prod + 1; break;
+		case 5: ring->out_prod = produced - 1; break;
+		case 6: ring->out_prod = produced + sizeof(ring->out) + 1; break;
+		default: ring->out_prod = produced + sizeof(ring->out) + 1 + (random >> 2); break;
 		}
 		notify();
 	}
+	ring->out_prod = ring->out_cons = produced;
+	ring->in_prod = ring->in_cons = consumed;
 }
 
 static int begins(const char *line, const char *word)

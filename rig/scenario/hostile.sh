@@ -22,6 +22,7 @@ check "xl create" xl create -q "$cfg"
 check "the hostile guest is up" within 120 logged enemy "guest: ready"
 type_at enemy hostile
 look "beside a hostile one"
+check "which has flooded its console" within 120 logged enemy "a flood of lines"
 ls -l $console_logs
 if [ "$RIG_DAEMON" != stock ]; then
   size=$(cat $console_logs/guest-enemy.log* | wc -c)
