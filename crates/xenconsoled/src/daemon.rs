@@ -1,5 +1,6 @@
 //! The main loop: the store, the writer's reports and signals. It never touches a log file and never waits for one.
 
+mod consoles;
 mod summary;
 
 use std::collections::HashMap;
@@ -14,7 +15,11 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::consoles::hypervisor::Hypervisor;
+use crate::consoles::{Consoles, ConsolesError};
+use crate::inlets::Inlets;
 use crate::kept::{Kept, Legacy, Resumed, Safe};
+use crate::key::{LogKey, Own};
 use crate::lock::{Lock, LockError};
 use crate::logs::{Action, Logs, Seen, StreamId};
 use crate::notify::Notify;
@@ -23,7 +28,7 @@ use crate::relief::{self, Relief};
 use crate::roll::Line;
 use crate::settings::Settings;
 use crate::stale::Stale;
-use crate::status::{self, Status};
+use crate::status::{self, HypervisorStatus, Status};
 use crate::store::{Finding, Store};
 use crate::writer::{Command, Report};
 use crate::writers::{WriterId, Writers};
@@ -42,6 +47,9 @@ const KEEPER_FULL: Duration = Duration::from_millis(5);
 /// in memory for a moment: giving that back leaves three quarters of it.
 const SETTLED: Duration = Duration::from_secs(1);
 
+/// Events of one round.
+const EVENTS: usize = 64;
+
 const STORE: u64 = 0;
 const WRITERS: u64 = 1;
 const LEAVE: u64 = 2;
@@ -57,6 +65,12 @@ pub enum DaemonError {
     /// Another daemon has the run directory, or it cannot be used.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// Guests' consoles cannot be served.
+    #[error("guests' consoles cannot be served: {0} (where there is no Xen, --no-hypervisor serves logs only)")]
+    Consoles(#[from] ConsolesError),
+    /// Event channels are no more: a new process may have better luck.
+    #[error("the handle of all event channels is broken")]
+    Events,
     /// What is to outlive the daemon cannot be kept in the run directory.
     #[error("{run}: cannot keep account there: {why}")]
     Keep {
@@ -89,11 +103,14 @@ fn system<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> Daem
 
 /// The daemon while it runs.
 pub struct Daemon {
-    epoll: OwnedFd,
+    epoll: Arc<OwnedFd>,
     store: Store,
     /// Which of the store's connections the event loop waits for, and whether to write.
     waiting_for: Option<(u64, bool)>,
     logs: Logs,
+    inlets: Inlets,
+    consoles: Option<Consoles>,
+    hypervisor: Option<Hypervisor>,
     writers: Writers,
     relief: Relief,
     kept: Kept,
@@ -101,7 +118,7 @@ pub struct Daemon {
     summary: Summary,
     stale: Stale,
     /// Logs that are being opened: with which account, whose and for what.
-    opening: HashMap<StreamId, (u32, EntryKey, Request)>,
+    opening: HashMap<StreamId, (u32, LogKey, Request)>,
     leave: UnixStream,
     reopen: UnixStream,
     /// Writers that want a hand; none: the relief.
@@ -121,18 +138,20 @@ impl Daemon {
         notify: Option<Notify>,
         received: Vec<(String, OwnedFd)>,
     ) -> Result<Daemon, DaemonError> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("create an event loop"))?;
+        let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("create an event loop"))?);
         let leave = signals(&[SIGTERM, SIGINT]).map_err(system("catch signals"))?;
         let reopen = signals(&[SIGHUP]).map_err(system("catch signals"))?;
         let run = settings.rules.run.path();
         let lock = Lock::take(run)?;
+        let is_apart = settings.places.console.is_some();
+        let inlets = Inlets::new(settings.keeping, settings.rules.clone(), is_apart);
         let kept = Kept::open(&settings.rules, notify, received);
-        let (kept, legacy) = kept.map_err(|why| DaemonError::Keep { run: run.display().to_string(), why })?;
+        let (kept, mut legacy) = kept.map_err(|why| DaemonError::Keep { run: run.display().to_string(), why })?;
         let writers = Writers::start(settings.places, Arc::clone(kept.book()), kept.is_kept());
         let writers = writers.map_err(system("start a writer"))?;
         let add = |fd: &dyn AsFd, token| {
             let data = epoll::EventData::new_u64(token);
-            epoll::add(&epoll, fd.as_fd(), data, epoll::EventFlags::IN).map_err(system("wait for events"))
+            epoll::add(&*epoll, fd.as_fd(), data, epoll::EventFlags::IN).map_err(system("wait for events"))
         };
         add(&writers.fd(), WRITERS)?;
         add(&leave, LEAVE)?;
@@ -142,13 +161,24 @@ impl Daemon {
         let socket = |why| DaemonError::Status { path: run.join(status::NAME).display().to_string(), why };
         let status = Status::open(run).map_err(socket)?;
         status.listen(&epoll, STATUS).map_err(system("wait for events"))?;
-        let logs = Logs::new(settings.rules);
+        let mut logs = Logs::new(settings.rules);
+        if is_apart {
+            logs.set_own_apart();
+        }
+        let kept_consoles = std::mem::take(&mut legacy.consoles);
+        let consoles = settings.consoles.map(|consoles| {
+            Consoles::new(consoles.manner, xenstore::Address::candidates(), Arc::clone(&epoll), kept_consoles)
+        });
+        let consoles = consoles.transpose()?;
         let (waiting_for, is_lost, opening, owed) = (None, false, HashMap::new(), vec![None]);
         let mut daemon = Daemon {
             epoll,
             store,
             waiting_for,
             logs,
+            inlets,
+            consoles,
+            hypervisor: None,
             writers,
             relief,
             kept,
@@ -164,12 +194,13 @@ impl Daemon {
             _lock: lock,
         };
         daemon.take_over(legacy);
+        daemon.begin_consoles(settings.consoles);
         Ok(daemon)
     }
 
     /// Goes on with what the last daemon left.
     fn take_over(&mut self, legacy: Legacy) {
-        let Legacy { logs, hands, next } = legacy;
+        let Legacy { logs, hands, next, .. } = legacy;
         // The first writers to ask get them.
         self.kept.add_spare(hands);
         if !logs.is_empty() {
@@ -189,7 +220,7 @@ impl Daemon {
 
     /// Serves until it is told to leave.
     pub fn run(mut self) -> Result<(), DaemonError> {
-        let mut events = Vec::with_capacity(16);
+        let mut events = Vec::with_capacity(EVENTS);
         if let Some(notify) = self.kept.notify() {
             notify.ready();
         }
@@ -198,6 +229,7 @@ impl Daemon {
             let more = (!self.work(now)).then_some(Duration::ZERO);
             self.wait_for_store()?;
             let now = Instant::now();
+            let consoles = self.serve_consoles(now);
             let relief = self.relieve(now).then_some(relief::EVERY);
             let keeper = self.tell_keeper(now);
             let until = |at: Instant| at.saturating_duration_since(Instant::now());
@@ -205,11 +237,13 @@ impl Daemon {
             let status = self.answer_status(now);
             let stale = self.remove_stale(now);
             let owed = (!self.owed.is_empty()).then_some(OWED);
-            let timeout =
-                [more, relief, keeper, status, owed, Some(stale), store, give_back].into_iter().flatten().min();
+            let timeout = [more, relief, keeper, status, owed, Some(stale), store, give_back, consoles]
+                .into_iter()
+                .flatten()
+                .min();
             let timeout: Option<Timespec> = timeout.and_then(|wait| wait.try_into().ok());
             events.clear();
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
+            match epoll::wait(&*self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(why) => return Err(system("wait for events")(why)),
             }
@@ -224,8 +258,9 @@ impl Daemon {
                         empty(&self.reopen);
                         tracing::info!("opening all files again");
                         self.writers.tell_all(|| Command::Reopen);
+                        self.reopen_consoles();
                     }
-                    _ => {}
+                    other => self.console_event(other, event.flags)?,
                 }
             }
         }
@@ -254,10 +289,12 @@ impl Daemon {
                 Safe::Log(stream, source) => {
                     self.writers.tell(stream, Command::Begin(stream));
                     self.logs.opened(stream, source.fifo());
+                    self.own_opened(stream, &source);
                     self.relief.add(stream, source);
                 }
                 Safe::Hand(Some(writer), hand) => self.writers.give(writer, hand),
                 Safe::Hand(None, hand) => self.relief.set_hand(hand),
+                Safe::Console(key) => self.consoles.iter_mut().for_each(|consoles| consoles.safe(key)),
             }
         }
         for _ in 0..ROUND {
@@ -307,7 +344,17 @@ impl Daemon {
     /// Tells those who ask how the logs are.
     fn answer_status(&mut self, now: Instant) -> Option<Duration> {
         let (logs, relief) = (&self.logs, &self.relief);
-        let snapshot = || status::snapshot(logs.streams().filter_map(|(id, key)| Some((key, relief.source(id)?))));
+        let (inlets, consoles, hypervisor) = (&self.inlets, &self.consoles, &self.hypervisor);
+        let snapshot = || {
+            let entries = logs.streams().filter_map(|(id, key)| Some((key.entry()?, relief.source(id)?)));
+            let own = |own| consoles::account(inlets, relief, own);
+            let consoles = consoles.as_ref().map(|consoles| consoles.status(own)).unwrap_or_default();
+            let hypervisor = hypervisor.as_ref().and_then(|hypervisor| {
+                let (file, counters) = own(Own::Hypervisor)?;
+                Some(HypervisorStatus { file, counters: counters?, overrun: hypervisor.overrun() })
+            });
+            status::snapshot(entries, consoles, hypervisor)
+        };
         self.status.process(now, snapshot)
     }
 
@@ -358,7 +405,7 @@ impl Daemon {
                     self.kept.give_account_back(account);
                 }
                 self.writers.forget(stream);
-                self.logs.refused(stream, refusal);
+                self.refused(stream, refusal);
             }
             Report::Stuck(stream) => self.relief.set_stuck(stream, true),
             Report::Well(stream) => self.relief.set_stuck(stream, false),
@@ -367,6 +414,7 @@ impl Daemon {
                 self.writers.forget(stream);
                 self.kept.ended(stream);
                 self.logs.ended(stream);
+                self.inlets.ended(Instant::now());
             }
             Report::WantsHand => self.owed.push(Some(writer)),
             Report::HandBack(hand) => self.kept.hand_back(&hand),
@@ -392,7 +440,7 @@ impl Daemon {
                 tracing::debug!("{key}: opening {} for {}", request.file, request.pipe);
                 let Some(account) = self.kept.take_account() else {
                     let why = format!("{}: no room in the book for one more log", key.path());
-                    return self.logs.refused(stream, Refusal::new(Code::TooMany, why));
+                    return self.refused(stream, Refusal::new(Code::TooMany, why));
                 };
                 self.opening.insert(stream, (account, key.clone(), request.clone()));
                 self.writers.open(stream, key, request, account);
@@ -435,8 +483,8 @@ impl Daemon {
         let data = epoll::EventData::new_u64(STORE);
         let done = match self.waiting_for {
             Some(now) if now == (connection, write) => Ok(()),
-            Some((now, _)) if now == connection => epoll::modify(&self.epoll, fd, data, flags),
-            _ => epoll::add(&self.epoll, fd, data, flags),
+            Some((now, _)) if now == connection => epoll::modify(&*self.epoll, fd, data, flags),
+            _ => epoll::add(&*self.epoll, fd, data, flags),
         };
         self.waiting_for = Some((connection, write));
         done.map_err(system("wait for xenstore"))
@@ -473,7 +521,7 @@ impl Daemon {
             let wait: Option<Timespec> = relief.map_or(wait, |relief| relief.min(wait)).try_into().ok();
             let mut events = Vec::with_capacity(16);
             if !(running == 0 && self.store.is_quiet())
-                && epoll::wait(&self.epoll, spare_capacity(&mut events), wait.as_ref())
+                && epoll::wait(&*self.epoll, spare_capacity(&mut events), wait.as_ref())
                     .is_err_and(|why| why != Errno::INTR)
             {
                 break;
@@ -481,6 +529,7 @@ impl Daemon {
             empty(&self.leave);
             empty(&self.reopen);
         }
+        self.remove_own_pipes();
         if running == 0 {
             self.writers.join();
         } else {

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use logfile::{Bounds, Listings, Root};
 use logproto::{LogPath, RootPath};
 
+use crate::key::LogKey;
+
 #[cfg(test)]
 pub use crate::model::faulty::LogFile;
 #[cfg(not(test))]
@@ -54,6 +56,38 @@ impl LogDir {
             None => Root::open(&self.path)?,
         };
         Ok(self.root.insert(root))
+    }
+}
+
+/// The log directories: the one of most logs, and that of consoles where it is another.
+#[derive(Debug)]
+pub struct LogDirs {
+    log: LogDir,
+    console: Option<LogDir>,
+}
+
+impl LogDirs {
+    /// The directories at these paths; they are not opened yet.
+    pub fn new(log: &RootPath, console: Option<&RootPath>) -> LogDirs {
+        LogDirs { log: LogDir::new(log), console: console.map(LogDir::new) }
+    }
+
+    /// The one that a log's file is in.
+    pub fn of(&mut self, key: &LogKey) -> &mut LogDir {
+        match (key, &mut self.console) {
+            (LogKey::Own(_), Some(console)) => console,
+            _ => &mut self.log,
+        }
+    }
+
+    /// See [`LogDir::begin_many`].
+    pub fn begin_many(&mut self) {
+        std::iter::once(&mut self.log).chain(&mut self.console).for_each(LogDir::begin_many);
+    }
+
+    /// See [`LogDir::end_many`].
+    pub fn end_many(&mut self) {
+        std::iter::once(&mut self.log).chain(&mut self.console).for_each(LogDir::end_many);
     }
 }
 

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use logproto::{EntryKey, Request, Rules};
+use logproto::{Request, Rules};
 
 use crate::book::{Book, MOST_ACCOUNTS};
 use crate::chunk::Chunk;
+use crate::consoles::KeptConsole;
 use crate::hand::Hand;
+use crate::key::{ConsoleKey, LogKey, Own};
 use crate::logs::{Patience, StreamId};
 use crate::notify::Notify;
 use crate::numbers::Numbers;
@@ -28,6 +30,8 @@ pub enum Safe {
     Log(StreamId, Arc<Source>),
     /// This hand may be used by this writer; by the relief of full pipes if none is named.
     Hand(Option<WriterId>, Hand),
+    /// Clients may be told of this console's pty.
+    Console(ConsoleKey),
 }
 
 /// What one daemon leaves to the next.
@@ -68,6 +72,8 @@ pub struct Legacy {
     pub logs: Vec<Resumed>,
     /// Empty hands.
     pub hands: Vec<Hand>,
+    /// Ptys of consoles.
+    pub consoles: BTreeMap<ConsoleKey, KeptConsole>,
     /// No number of a log is as large as this.
     pub next: StreamId,
 }
@@ -83,7 +89,7 @@ impl Kept {
         let run = rules.run.path();
         let book = Arc::new(Book::open(run)?);
         let mut old = Roll::read(run, rules);
-        let Received { pipes, hands, unknown } = Received::sort(received);
+        let Received { pipes, hands, consoles, unknown } = Received::sort(received);
         // What is kept by the name of a log is its pipe, or it is not this log's.
         old.retain(|id, line| pipes.get(id).is_some_and(|pipe| pipe::id_of(pipe) == Some(line.fifo)));
         // Two logs with one account would count each other's drops: no daemon made that.
@@ -108,7 +114,7 @@ impl Kept {
         kept.note(begun);
         unknown.iter().for_each(|name| kept.forget(name));
         let legacy = kept.take_over(pipes, hands, next);
-        Ok((kept, legacy))
+        Ok((kept, Legacy { consoles, ..legacy }))
     }
 
     fn take_over(
@@ -163,7 +169,7 @@ impl Kept {
         }
         // Their logs were over, or never answered.
         pipes.keys().for_each(|id| self.forget(&log_name(*id)));
-        Legacy { logs, hands: empty, next }
+        Legacy { logs, hands: empty, consoles: BTreeMap::new(), next }
     }
 
     /// The book, for the writer.
@@ -192,7 +198,7 @@ impl Kept {
     }
 
     /// A log was opened. It may be read and answered when [`Kept::safe`] says so.
-    pub fn opened(&mut self, id: StreamId, account: u32, key: EntryKey, request: Request, source: Arc<Source>) {
+    pub fn opened(&mut self, id: StreamId, account: u32, key: LogKey, request: Request, source: Arc<Source>) {
         let line = Line { account, key, request, fifo: source.fifo(), served: false, ending: None };
         let written = self.roll.open(id, &line);
         self.lines.insert(id, line);
@@ -279,6 +285,22 @@ impl Kept {
         self.waiting.pop_front()
     }
 
+    /// A console has a pty: its master, its slave, and what waits for a reader. Clients may be told of it when [`Kept::safe`] says so.
+    pub fn console(&mut self, key: ConsoleKey, descriptors: [BorrowedFd<'_>; 3]) {
+        let names = console_names(key);
+        // One without the others is of no use to the next daemon.
+        let are_kept = names.iter().zip(descriptors).all(|(name, fd)| self.store(name, &[fd]));
+        if !are_kept {
+            names.iter().for_each(|name| self.forget_one(name));
+        }
+        self.waiting.push_back(Safe::Console(key));
+    }
+
+    /// A console is gone, or gets another pty.
+    pub fn forget_console(&mut self, key: ConsoleKey) {
+        console_names(key).iter().for_each(|name| self.forget(name));
+    }
+
     /// How many logs and hands are used and not kept.
     pub fn not_kept(&self) -> usize {
         self.not_kept.len()
@@ -304,6 +326,10 @@ impl Kept {
         if self.not_kept.remove(name) && self.not_kept.is_empty() {
             tracing::info!("all logs are kept again");
         }
+        self.forget_one(name);
+    }
+
+    fn forget_one(&mut self, name: &str) {
         if let Some(notify) = &mut self.notify {
             notify.remove(name);
         }
@@ -332,6 +358,14 @@ fn log_name(id: StreamId) -> String {
     format!("log-{}", id.0)
 }
 
+/// The names of a console's master, slave, and what waits.
+fn console_names(key: ConsoleKey) -> [String; 3] {
+    let name = Own::Console(key).name();
+    PARTS.map(|part| format!("{name}{part}"))
+}
+
+const PARTS: [&str; 3] = ["-master", "-slave", "-backlog"];
+
 fn hand_reader(number: u32) -> String {
     format!("hand-r-{number}")
 }
@@ -340,10 +374,20 @@ fn hand_writer(number: u32) -> String {
     format!("hand-w-{number}")
 }
 
+/// Which part of which console has this name.
+fn console_part(name: &str) -> Option<(ConsoleKey, usize)> {
+    let part = PARTS.iter().position(|part| name.ends_with(part))?;
+    match name.strip_suffix(PARTS[part])?.parse() {
+        Ok(Own::Console(key)) => Some((key, part)),
+        _ => None,
+    }
+}
+
 /// Kept descriptors, by what they are.
 struct Received {
     pipes: BTreeMap<StreamId, OwnedFd>,
     hands: BTreeMap<u32, (OwnedFd, OwnedFd)>,
+    consoles: BTreeMap<ConsoleKey, KeptConsole>,
     unknown: Vec<String>,
 }
 
@@ -351,6 +395,7 @@ impl Received {
     fn sort(received: Vec<(String, OwnedFd)>) -> Received {
         let (mut pipes, mut unknown) = (BTreeMap::new(), Vec::new());
         let (mut readers, mut writers) = (BTreeMap::new(), BTreeMap::new());
+        let mut parts: BTreeMap<ConsoleKey, [Option<OwnedFd>; 3]> = BTreeMap::new();
         for (name, fd) in received {
             if let Some(id) = name.strip_prefix("log-").and_then(|id| id.parse().ok()) {
                 pipes.insert(StreamId(id), fd);
@@ -358,6 +403,8 @@ impl Received {
                 readers.insert(number, fd);
             } else if let Some(number) = name.strip_prefix("hand-w-").and_then(|number| number.parse().ok()) {
                 writers.insert(number, fd);
+            } else if let Some((key, part)) = console_part(&name) {
+                parts.entry(key).or_default()[part] = Some(fd);
             } else {
                 unknown.push(name);
             }
@@ -371,7 +418,17 @@ impl Received {
             }
         }
         unknown.extend(writers.keys().copied().map(hand_writer));
-        Received { pipes, hands, unknown }
+        let mut consoles = BTreeMap::new();
+        for (key, parts) in parts {
+            match parts {
+                [Some(master), Some(slave), Some(backlog)] => {
+                    consoles.insert(key, KeptConsole { master, slave, backlog });
+                }
+                // Killed between them: clients were never told of it.
+                _ => unknown.extend(console_names(key)),
+            }
+        }
+        Received { pipes, hands, consoles, unknown }
     }
 }
 

@@ -10,7 +10,6 @@ mod asked;
 mod book;
 mod budget;
 mod chunk;
-#[cfg_attr(not(test), expect(dead_code, reason = "the main loop does not serve consoles yet"))]
 mod consoles;
 mod crash;
 mod daemon;
@@ -18,8 +17,11 @@ mod dirty;
 mod file;
 mod gap;
 mod hand;
+mod inlet;
+mod inlets;
 pub mod keeper;
 mod kept;
+mod key;
 mod lock;
 mod logs;
 #[cfg(test)]

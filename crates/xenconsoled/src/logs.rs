@@ -8,7 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use logproto::{Claims, Code, Entry, EntryKey, Owner, PipePath, Refusal, Request, Rules, State};
 
 use crate::asked::Asked;
+use crate::key::{LogKey, Own};
 use crate::shares::Shares;
+
+mod own;
+pub use own::Conflict;
+use own::OwnLog;
 
 /// One run of one log, from opening to end. An entry that starts over gets a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,7 +45,7 @@ pub struct Seen {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Open the file and the pipe; report [`Logs::opened`] or [`Logs::refused`].
-    Open(StreamId, EntryKey, Request),
+    Open(StreamId, LogKey, Request),
     /// Go on with other bounds.
     Adjust(StreamId, Request),
     /// Read until the last writer has closed, then close; report [`Logs::ended`].
@@ -133,9 +138,12 @@ pub struct Logs {
     doubted: BTreeSet<EntryKey>,
     /// The one of these that was just seen: it is there.
     confirmed: Option<EntryKey>,
-    streams: BTreeMap<StreamId, EntryKey>,
+    streams: BTreeMap<StreamId, LogKey>,
     shares: Shares,
     claims: Claims<StreamId>,
+    /// The daemon's own logs, and who has which file where these are not in the log directory.
+    own: BTreeMap<Own, OwnLog>,
+    own_claims: Option<Claims<StreamId>>,
     /// Who reads the pipe of a name: of two readers each would get a part of what comes.
     pipes: BTreeMap<PipePath, StreamId>,
     /// Which FIFO a stream reads, once that is known.
@@ -158,6 +166,8 @@ impl Logs {
             streams: BTreeMap::new(),
             shares: Shares::default(),
             claims: Claims::default(),
+            own: BTreeMap::new(),
+            own_claims: None,
             pipes: BTreeMap::new(),
             fifos: BTreeMap::new(),
             ending: BTreeMap::new(),
@@ -187,8 +197,8 @@ impl Logs {
         self.logs.keys()
     }
 
-    /// Every stream that is not over, and the entry that it was opened for.
-    pub fn streams(&self) -> impl Iterator<Item = (StreamId, &EntryKey)> {
+    /// Every stream that is not over, and whose it is.
+    pub fn streams(&self) -> impl Iterator<Item = (StreamId, &LogKey)> {
         self.streams.iter().map(|(id, key)| (*id, key))
     }
 
@@ -199,7 +209,7 @@ impl Logs {
 
     /// How many logs are being served, and how many read on after their entry went.
     pub fn counts(&self) -> (usize, usize) {
-        (self.shares.all(), self.ending.len())
+        (self.shares.all() + self.own.len(), self.ending.len())
     }
 
     /// The connection to the store was lost: what was being answered has to be answered again.
@@ -266,9 +276,9 @@ impl Logs {
     }
 
     /// Takes over a log that an earlier daemon served, before anything is seen. `ending`: its entry was gone already.
-    pub fn resume(&mut self, stream: StreamId, key: EntryKey, request: Request, fifo: FifoId, ending: bool) {
+    pub fn resume(&mut self, stream: StreamId, key: LogKey, request: Request, fifo: FifoId, ending: bool) {
         self.next = self.next.max(stream.0 + 1);
-        self.claims.add(request.file.clone(), request.copies, stream);
+        self.claims_of(&key).add(request.file.clone(), request.copies, stream);
         self.pipes.insert(request.pipe.clone(), stream);
         self.streams.insert(stream, key.clone());
         self.fifos.insert(stream, fifo);
@@ -276,9 +286,14 @@ impl Logs {
             self.ending.insert(stream, request);
             return;
         }
-        self.shares.add(key.owner);
-        let log = Log::new(&Entry::default(), Some(fifo), Stage::Ready(stream, request, fifo));
-        self.logs.insert(key, log);
+        match key {
+            LogKey::Entry(key) => {
+                self.shares.add(key.owner);
+                let log = Log::new(&Entry::default(), Some(fifo), Stage::Ready(stream, request, fifo));
+                self.logs.insert(key, log);
+            }
+            LogKey::Own(own) => drop(self.own.insert(own, OwnLog { stream, request })),
+        }
     }
 
     /// No stream has this number or a larger one yet.
@@ -335,7 +350,7 @@ impl Logs {
 
     /// The log that this stream is of, unless its entry has gone on without it.
     fn log_of(&mut self, stream: StreamId) -> Option<(EntryKey, &mut Log)> {
-        let key = self.streams.get(&stream)?.clone();
+        let key = self.streams.get(&stream)?.entry()?.clone();
         let log = self.logs.get_mut(&key).filter(|log| log.stage.stream() == Some(stream))?;
         Some((key, log))
     }
@@ -353,14 +368,14 @@ impl Logs {
                 self.actions.push_back(Action::End(holder, patience));
                 return self.wait(key, entry, request, fifo);
             }
-            let by = self.streams.get(&holder).filter(|by| *by != key && self.confirmed.as_ref() != Some(*by));
-            if let Some(by) = by.cloned() {
+            let by = self.streams.get(&holder).and_then(LogKey::entry);
+            if let Some(by) = by.filter(|by| *by != key && self.confirmed.as_ref() != Some(*by)).cloned() {
                 // Events of two entries are looked at in any order: the holder may have gone before this one came.
                 self.actions.push_back(Action::LookAt(by.clone()));
                 self.doubted.insert(by);
                 return self.wait(key, entry, request, fifo);
             }
-            let by = self.streams.get(&holder).map_or_else(|| "another log".to_owned(), EntryKey::path);
+            let by = self.streams.get(&holder).map_or_else(|| "another log".to_owned(), LogKey::path);
             let text = format!("{}: {what} of {by}", key.node(node));
             return self.refuse(key, entry, fifo, Refusal::new(Code::InUse, text));
         }
@@ -393,8 +408,8 @@ impl Logs {
         self.next += 1;
         self.claims.add(request.file.clone(), request.copies, stream);
         self.pipes.insert(request.pipe.clone(), stream);
-        self.streams.insert(stream, key.clone());
-        self.actions.push_back(Action::Open(stream, key.clone(), request.clone()));
+        self.streams.insert(stream, key.clone().into());
+        self.actions.push_back(Action::Open(stream, key.clone().into(), request.clone()));
         self.logs.insert(key.clone(), Log::new(entry, fifo, Stage::Opening(stream, request)));
     }
 
@@ -449,8 +464,11 @@ impl Logs {
             Stage::Opening(_, request) | Stage::Ready(_, request, _) => Some(request.clone()),
             Stage::Waiting(..) | Stage::Refused(_) => None,
         });
-        if let Some(request) = ending.or(live) {
-            self.claims.remove(&request.file, &stream);
+        let own = self.release_own(stream);
+        if let Some(request) = ending.or(live).or(own) {
+            if let Some(key) = self.streams.get(&stream).cloned() {
+                self.claims_of(&key).remove(&request.file, &stream);
+            }
             if self.pipes.get(&request.pipe) == Some(&stream) {
                 self.pipes.remove(&request.pipe);
             }

@@ -361,7 +361,9 @@ fn two_that_wait_for_one_file_get_it_one_after_the_other() {
     assert_eq!(world.see(&key(7, "c"), &entry(&[])), [Action::End(old, Patience::Handover)]);
     world.logs.ended(old);
     let actions = world.actions();
-    assert!(matches!(&actions[0], Action::Open(_, key, _) if key.owner == Owner::Domain(DomId::new(6).unwrap())));
+    assert!(
+        matches!(&actions[0], Action::Open(_, key, _) if key.entry().unwrap().owner == Owner::Domain(DomId::new(6).unwrap()))
+    );
     assert_eq!(actions[1..], [Action::LookAt(key(6, "b"))]);
     assert_eq!(code(&world.see(&key(6, "b"), &entry(&[]))), Code::InUse, "for the other");
 }
@@ -382,7 +384,7 @@ fn a_log_that_was_taken_over_is_answered_and_goes_on() {
     let first = world.serve(&key, &entry(&[]));
     let Some(Stage::Ready(_, request, _)) = world.logs.logs.get(&key).map(|log| &log.stage) else { unreachable!() };
     let mut next = World::new();
-    next.logs.resume(first, key.clone(), request.clone(), FIFO, false);
+    next.logs.resume(first, key.clone().into(), request.clone(), FIFO, false);
     let ready = entry(&[("state", "ready")]);
     assert_eq!(next.see(&key, &ready), [Action::Answer(key.clone(), ready.clone(), Some(FIFO), State::Ready)]);
     next.tell(&key, &ready);
@@ -394,7 +396,7 @@ fn a_log_that_was_taken_over_is_answered_and_goes_on() {
 fn a_log_that_was_taken_over_at_its_end_gives_its_file_up() {
     let (mut world, key) = (World::new(), key(5, "a"));
     let Ok(Some(request)) = entry(&[]).check(&key, &rules()) else { unreachable!() };
-    world.logs.resume(StreamId(7), key.clone(), request, FIFO, true);
+    world.logs.resume(StreamId(7), key.clone().into(), request, FIFO, true);
     assert_eq!(world.see(&key, &entry(&[])), [Action::End(StreamId(7), Patience::Handover)]);
     world.logs.ended(StreamId(7));
     assert!(matches!(&world.actions()[..], [Action::Open(StreamId(8), ..)]), "and no number is used twice");
@@ -450,5 +452,5 @@ fn a_file_whose_holder_is_gone_and_only_not_seen_to_be_is_not_refused() {
     let actions = world.see(&key(5, "a"), &Entry::default());
     assert_eq!(actions, [Action::End(old, Patience::Drain), Action::End(old, Patience::None)]);
     world.logs.ended(old);
-    assert!(matches!(&world.actions()[..], [Action::Open(_, of, _)] if *of == key(6, "b")));
+    assert!(matches!(&world.actions()[..], [Action::Open(_, of, _)] if *of == LogKey::Entry(key(6, "b"))));
 }

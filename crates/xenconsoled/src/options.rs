@@ -24,24 +24,31 @@ pub struct Options {
     /// Stay in the foreground; the daemon's own log goes to standard error
     #[arg(short, long, action = ArgAction::Count)]
     pub interactive: u8,
-    /// What to log: none, guest, hv or all (consoles: accepted, without effect yet)
+    /// What to log: none, guest (consoles), hv (the hypervisor's) or all
     #[arg(long, value_name = "WHAT")]
     pub log: Vec<OsString>,
-    /// Directory of console logs (consoles: accepted, without effect yet)
+    /// Directory of console logs [default: console below the log directory]
     #[arg(long, value_name = "DIR", overrides_with = "log_dir")]
     pub log_dir: Option<PathBuf>,
     /// Where the daemon writes its process id when it goes to the background
     #[arg(long, value_name = "FILE", overrides_with = "pid_file")]
     pub pid_file: Option<PathBuf>,
-    /// What gets timestamps: none, guest, hv or all (consoles: accepted, without effect yet)
+    /// Which of these logs have the time before each line: none, guest, hv or all
     #[arg(short, long, value_name = "WHAT")]
     pub timestamp: Vec<OsString>,
-    /// When a console's buffer is full: discard or keep (consoles: accepted, without effect yet)
+    /// When nobody reads a console: discard what does not fit any more, or keep it, so that the guest waits
     #[arg(short, long, value_name = "POLICY")]
     pub overflow_data: Vec<OsString>,
-    /// Replace escape characters in console logs (consoles: accepted, without effect yet)
+    /// Write a full stop for each escape character into console logs
     #[arg(long, action = ArgAction::Count)]
     pub replace_escape: u8,
+    /// The most bytes of a console's or the hypervisor's log file; k, m and g are 2^10, 2^20 and 2^30
+    #[arg(long, value_name = "BYTES", default_value = "1m", value_parser = log_size, overrides_with = "console_limit")]
+    pub console_limit: u64,
+    /// How many rotated copies of these are kept
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(0..=999))]
+    #[arg(overrides_with = "console_copies")]
+    pub console_copies: u32,
     /// Serve logs only: nothing of the hypervisor is touched, and no root is needed
     #[arg(long, action = ArgAction::Count)]
     pub no_hypervisor: u8,
@@ -78,7 +85,57 @@ pub struct Leave {
     pub status: u8,
 }
 
+/// The least limit of a log, as of those that entries ask for.
+const LEAST: u64 = 4096;
+
+fn log_size(text: &str) -> Result<u64, String> {
+    match logproto::size(text) {
+        Some(bytes) if bytes >= LEAST => Ok(bytes),
+        Some(_) => Err(format!("at least {LEAST} bytes")),
+        None => Err("a number of bytes, with k, m or g behind it".to_owned()),
+    }
+}
+
+/// What of consoles and hypervisor an option is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Which {
+    /// Guests' consoles.
+    pub guest: bool,
+    /// The hypervisor's console.
+    pub hv: bool,
+}
+
 impl Options {
+    /// What is logged. One value adds to the other, and nothing takes away; what is no value is ignored, as with stock.
+    pub fn logged(&self) -> Which {
+        self.log.iter().fold(Which::default(), |which, value| match value.to_str() {
+            Some("guest") => Which { guest: true, ..which },
+            Some("hv") => Which { hv: true, ..which },
+            Some("all") => Which { guest: true, hv: true },
+            _ => which,
+        })
+    }
+
+    /// Which logs have the time before each line. As [`Options::logged`], but `none` begins anew.
+    pub fn stamped(&self) -> Which {
+        self.timestamp.iter().fold(Which::default(), |which, value| match value.to_str() {
+            Some("guest") => Which { guest: true, ..which },
+            Some("hv") => Which { hv: true, ..which },
+            Some("all") => Which { guest: true, hv: true },
+            Some("none") => Which::default(),
+            _ => which,
+        })
+    }
+
+    /// Whether a guest waits when nobody reads its console. What is no value is ignored.
+    pub fn keeps(&self) -> bool {
+        self.overflow_data.iter().fold(false, |keeps, value| match value.to_str() {
+            Some("keep") => true,
+            Some("discard") => false,
+            _ => keeps,
+        })
+    }
+
     /// Reads a command line, the program's name first.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Options, Leave> {
         use clap::CommandFactory;

@@ -99,6 +99,15 @@ impl Relief {
         }
     }
 
+    /// Makes room in one log's pipe for whoever fills it in this very thread.
+    pub fn make_room(&mut self, id: StreamId) {
+        if let (Some(hand), Some(source)) = (&mut self.hand, self.sources.get(&id))
+            && source.relieve(hand, self.null.as_fd()) > 0
+        {
+            self.to_mark.insert(id);
+        }
+    }
+
     /// Logs that have something missing, and whose writer is back: their next bytes may not come soon to tell.
     pub fn take_to_mark(&mut self, is_late: impl Fn(StreamId) -> bool) -> Vec<StreamId> {
         self.to_mark.extract_if(.., |id| !is_late(*id)).collect()

@@ -14,6 +14,7 @@ use logproto::{DomId, EntryKey, LogPath, Owner, PipePath, Request, RootPath, Rul
 
 use crate::book::MOST_ACCOUNTS;
 use crate::crash;
+use crate::key::{LogKey, Own};
 use crate::logs::{FifoId, Patience, StreamId};
 
 /// The file's name in the run directory.
@@ -27,7 +28,7 @@ pub struct Line {
     /// Its account in the book.
     pub account: u32,
     /// Whose it is.
-    pub key: EntryKey,
+    pub key: LogKey,
     /// What was asked for.
     pub request: Request,
     /// Its pipe.
@@ -185,12 +186,13 @@ impl Roll {
 
 fn open_text(id: StreamId, line: &Line) -> String {
     let Line { account, key, request, fifo, .. } = line;
-    let owner = match key.owner {
-        Owner::Host => "host".to_owned(),
-        Owner::Domain(domid) => domid.to_string(),
+    let (owner, name) = match key {
+        LogKey::Entry(EntryKey { owner: Owner::Host, name }) => ("host".to_owned(), name.clone()),
+        LogKey::Entry(EntryKey { owner: Owner::Domain(domid), name }) => (domid.to_string(), name.clone()),
+        LogKey::Own(own) => ("own".to_owned(), own.name()),
     };
     let Request { id: _, pipe, file, limit, copies, policy, stamp } = request;
-    let (id, FifoId { dev, ino, born }, name) = (id.0, fifo, &key.name);
+    let (id, FifoId { dev, ino, born }) = (id.0, fifo);
     format!(
         "open\t{id}\t{account}\t{owner}\t{name}\t{pipe}\t{file}\t{limit}\t{copies}\t{policy}\t{stamp}\t{dev}\t{ino}\t{born}\n"
     )
@@ -207,11 +209,12 @@ fn end_text(id: StreamId, patience: Patience) -> String {
 
 fn parse(fields: &[&str], rules: &Rules) -> Option<Line> {
     let [account, owner, name, pipe, file, limit, copies, policy, stamp, dev, ino, born] = fields else { return None };
-    let owner = match *owner {
-        "host" => Owner::Host,
-        domid => Owner::Domain(domid.parse::<DomId>().ok()?),
+    let entry = |owner| LogKey::Entry(EntryKey { owner, name: (*name).to_owned() });
+    let key = match *owner {
+        "host" => entry(Owner::Host),
+        "own" => LogKey::Own(name.parse::<Own>().ok()?),
+        domid => entry(Owner::Domain(domid.parse::<DomId>().ok()?)),
     };
-    let key = EntryKey { owner, name: (*name).to_owned() };
     let below = |root: &RootPath, path: &str| -> PathBuf { root.path().join(path) };
     let bytes = |path: PathBuf| path.into_os_string().into_encoded_bytes();
     let request = Request {
@@ -253,7 +256,14 @@ mod tests {
             stamp: Stamp::Line,
         };
         let fifo = FifoId { dev: 5, ino: u64::MAX, born: 0 };
-        Line { account: 7, key: EntryKey { owner, name: name.into() }, request, fifo, served: false, ending: None }
+        Line {
+            account: 7,
+            key: EntryKey { owner, name: name.into() }.into(),
+            request,
+            fifo,
+            served: false,
+            ending: None,
+        }
     }
 
     #[test]

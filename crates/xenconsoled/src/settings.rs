@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use logproto::{Config, RootPath, Rules, config};
 
 use crate::budget::Rate;
+use crate::consoles::Manner;
+use crate::inlets::Keeping;
 use crate::options::Options;
 use crate::writer::Places;
 
@@ -45,6 +47,21 @@ pub struct Settings {
     pub rules: Rules,
     /// Where things are.
     pub places: Places,
+    /// Consoles, where they are served.
+    pub consoles: Option<ConsoleSettings>,
+    /// How console logs and the hypervisor's are kept.
+    pub keeping: Keeping,
+}
+
+/// What of the hypervisor and its guests is served, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct ConsoleSettings {
+    /// Guests' consoles.
+    pub manner: Manner,
+    /// Whether the hypervisor's console is logged.
+    pub logs_hypervisor: bool,
+    /// Whether lines there get the time.
+    pub stamps_hypervisor: bool,
 }
 
 impl Settings {
@@ -62,14 +79,43 @@ impl Settings {
         };
         let run = root(&options.xen_run_dir, "--xen-run-dir (or XEN_RUN_DIR)", "XEN_RUN_DIR", "/run/xen")?;
         let log = root(&options.xen_log_dir, "--xen-log-dir (or XEN_LOG_DIR)", "XEN_LOG_DIR", "/var/log/xen")?;
+        let dir = match &options.log_dir {
+            None => log.path().join("console"),
+            // Relative ones are as good as they ever were in the foreground.
+            Some(dir) => std::path::absolute(dir).unwrap_or_else(|_| dir.clone()).components().collect(),
+        };
+        let keeping =
+            Keeping { dir: RootPath::new(&dir), limit: options.console_limit, copies: options.console_copies };
+        let (logged, stamped) = (options.logged(), options.stamped());
+        let consoles = (options.no_hypervisor == 0).then(|| ConsoleSettings {
+            manner: Manner {
+                logs: logged.guest,
+                stamps: stamped.guest,
+                replaces_escape: options.replace_escape > 0,
+                keeps: options.keeps(),
+            },
+            logs_hypervisor: logged.hv,
+            stamps_hypervisor: stamped.hv,
+        });
         let Config { defaults, bounds, daemon, .. } = read_config(options.config.as_deref())?;
         let places = Places {
             run: run.clone(),
             log: log.clone(),
+            console: is_apart(&dir, log.path()).then(|| keeping.dir.clone()),
             drain: daemon.drain,
             rate: Rate { bytes: daemon.rate, burst: daemon.burst },
         };
-        Ok(Settings { rules: Rules { run, log, defaults, bounds }, places })
+        Ok(Settings { rules: Rules { run, log, defaults, bounds }, places, consoles, keeping })
+    }
+}
+
+/// Whether console logs have to be opened from their own directory: it is not below the log directory, or a link on the way there leads
+/// elsewhere.
+fn is_apart(dir: &Path, log: &Path) -> bool {
+    let Ok(below) = dir.strip_prefix(log) else { return true };
+    match (dir.canonicalize(), log.canonicalize()) {
+        (Ok(dir), Ok(log)) => dir != log.join(below),
+        _ => false,
     }
 }
 

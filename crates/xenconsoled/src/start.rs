@@ -45,10 +45,6 @@ fn start() -> Result<(), Leave> {
     if !logs_only && !rustix::process::geteuid().is_root() {
         return Err(fail(NOT_ROOT, "requires root to run".into()));
     }
-    if !logs_only {
-        // To start without consoles would take them from every guest, and nobody would be told.
-        return Err(fail(FAILED, "guest consoles are not served yet: with --no-hypervisor it serves logs only".into()));
-    }
     let interactive = options.interactive > 0;
     let supervises = options.supervise.filter(|_| options.kept == 0);
     if let (Some(seconds), Some(run)) = (supervises, keeper::renewed_in()) {

@@ -12,6 +12,7 @@ use logproto::EntryKey;
 use rustix::event::epoll;
 use serde::Serialize;
 
+use crate::consoles::ConsoleStatus;
 use crate::source::{Ledger, Source};
 
 /// The socket's name in the run directory.
@@ -108,9 +109,8 @@ impl Client {
 }
 
 /// One log's account, in bytes since this daemon serves the log, drops since it was opened.
-#[derive(Serialize)]
-struct Counters {
-    path: String,
+#[derive(Debug, Serialize)]
+pub struct Counters {
     r#in: u64,
     dropped: u64,
     gaps: u64,
@@ -118,20 +118,52 @@ struct Counters {
     trouble: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Snapshot {
-    logs: Vec<Counters>,
+impl Counters {
+    /// What is said of a log by its pipe, and of what never went into that: bytes and gaps.
+    pub fn of(source: &Source, (missed, gaps_more): (u64, u64)) -> Counters {
+        let Ledger { taken, dropped, gaps } = source.ledger();
+        let (dropped_all, gaps) = (dropped + missed, gaps + gaps_more);
+        let (waiting, trouble) = (source.waiting(), source.trouble());
+        Counters { r#in: taken + dropped_all, dropped: dropped_all, gaps, waiting, trouble }
+    }
 }
 
-/// A snapshot as JSON: `{"logs":[{"path":…,"in":…,"dropped":…,"gaps":…,"waiting":…,"trouble":…}]}`.
-pub fn snapshot<'a>(logs: impl Iterator<Item = (&'a EntryKey, &'a Source)>) -> String {
-    let logs = logs.map(|(key, source)| {
-        let Ledger { taken, dropped, gaps } = source.ledger();
-        let (waiting, trouble) = (source.waiting(), source.trouble());
-        Counters { path: key.path(), r#in: taken + dropped, dropped, gaps, waiting, trouble }
-    });
+/// A log that an entry asked for.
+#[derive(Serialize)]
+struct Entry {
+    path: String,
+    #[serde(flatten)]
+    counters: Counters,
+}
+
+/// The hypervisor's log.
+#[derive(Debug, Serialize)]
+pub struct HypervisorStatus {
+    /// Its file.
+    pub file: String,
+    #[serde(flatten)]
+    /// Its account.
+    pub counters: Counters,
+    /// Bytes that were overwritten before they were read.
+    pub overrun: u64,
+}
+
+#[derive(Serialize)]
+struct Snapshot {
+    logs: Vec<Entry>,
+    consoles: Vec<ConsoleStatus>,
+    hypervisor: Option<HypervisorStatus>,
+}
+
+/// A snapshot as JSON; docs/man/xenlog.1.md has the fields as they are shown.
+pub fn snapshot<'a>(
+    logs: impl Iterator<Item = (&'a EntryKey, &'a Source)>,
+    consoles: Vec<ConsoleStatus>,
+    hypervisor: Option<HypervisorStatus>,
+) -> String {
+    let logs = logs.map(|(key, source)| Entry { path: key.path(), counters: Counters::of(source, (0, 0)) });
     // Strings and numbers always have a text.
-    serde_json::to_string(&Snapshot { logs: logs.collect() }).unwrap_or_default()
+    serde_json::to_string(&Snapshot { logs: logs.collect(), consoles, hypervisor }).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use logfile::{Bounds, Scratch};
-use logproto::{EntryKey, PipePath, Request, Stamp};
+use logproto::{PipePath, Request, Stamp};
 
 use crate::chunk::{Chunk, ROOM};
-use crate::file::{File, LogDir, LogFile};
+use crate::file::{File, LogDirs, LogFile};
 use crate::gap::Gap;
 use crate::hand::{Hand, Why};
+use crate::key::LogKey;
 use crate::logs::StreamId;
 use crate::source::{Source, Take};
 use crate::stamp::{self, Stamper};
@@ -55,8 +56,8 @@ pub enum Turn {
 pub struct Desk {
     /// Empty hands. Whoever takes bytes takes one, and keeps it while its file cannot be written.
     pub hands: Vec<Hand>,
-    /// The log directory.
-    pub dir: LogDir,
+    /// The log directories.
+    pub dirs: LogDirs,
     /// Whether to take small bites only.
     pub careful: bool,
     scratch: Scratch,
@@ -66,9 +67,9 @@ pub struct Desk {
 
 impl Desk {
     /// A desk without hands.
-    pub fn new(dir: LogDir) -> std::io::Result<Desk> {
+    pub fn new(dirs: LogDirs) -> std::io::Result<Desk> {
         let scratch = Scratch::new().map_err(std::io::Error::other)?;
-        Ok(Desk { hands: Vec::new(), dir, careful: false, scratch, peek: Chunk::new()?, read: Vec::new() })
+        Ok(Desk { hands: Vec::new(), dirs, careful: false, scratch, peek: Chunk::new()?, read: Vec::new() })
     }
 }
 
@@ -87,7 +88,7 @@ struct Trouble {
 #[derive(Debug)]
 pub struct Stream {
     id: StreamId,
-    key: EntryKey,
+    key: LogKey,
     source: Arc<Source>,
     pipe_path: PipePath,
     file: File,
@@ -99,7 +100,7 @@ pub struct Stream {
 
 impl Stream {
     /// A stream of what was opened.
-    pub fn new(id: StreamId, key: EntryKey, source: Arc<Source>, request: &Request, file: File) -> Stream {
+    pub fn new(id: StreamId, key: LogKey, source: Arc<Source>, request: &Request, file: File) -> Stream {
         let pipe_path = request.pipe.clone();
         let mut stream = Stream { id, key, source, pipe_path, file, stamper: None, trouble: None, said: None };
         stream.set_stamp(request.stamp);
@@ -113,7 +114,7 @@ impl Stream {
     }
 
     /// Whose log it is.
-    pub fn key(&self) -> &EntryKey {
+    pub fn key(&self) -> &LogKey {
         &self.key
     }
 
@@ -143,7 +144,7 @@ impl Stream {
 
     /// Opens the file again by its name.
     pub fn reopen(&mut self, desk: &mut Desk) -> Result<(), logfile::Error> {
-        self.file.reopen(&mut desk.dir)
+        self.file.reopen(desk.dirs.of(&self.key))
     }
 
     /// When a log in trouble wants to be tried again.
@@ -164,7 +165,7 @@ impl Stream {
                 turn
             }
             Err(why) => {
-                self.file.suspect(&mut desk.dir);
+                self.file.suspect(desk.dirs.of(&self.key));
                 if hand.is_empty() {
                     desk.hands.push(hand);
                     self.in_trouble(None, &why, now)
@@ -177,7 +178,7 @@ impl Stream {
 
     fn turn_with(&mut self, hand: &mut Hand, desk: &mut Desk, now: Instant) -> Result<Turn, Why> {
         // A file that cannot even be opened leaves everything in the pipe.
-        self.file.log(&mut desk.dir, now).map_err(|why| why.to_string())?;
+        self.file.log(desk.dirs.of(&self.key), now).map_err(|why| why.to_string())?;
         hand.give_to(self.id);
         let most = match &self.stamper {
             _ if desk.careful => BITE,
@@ -223,7 +224,7 @@ impl Stream {
         let Some(mut trouble) = self.trouble.take() else { return true };
         let written = match &mut trouble.hand {
             Some(hand) => self.place(hand, desk, now).and_then(|()| self.finish(hand, desk, now)),
-            None => self.file.log(&mut desk.dir, now).map(drop).map_err(|why| why.to_string()),
+            None => self.file.log(desk.dirs.of(&self.key), now).map(drop).map_err(|why| why.to_string()),
         };
         match written {
             Ok(()) => {
@@ -236,7 +237,7 @@ impl Stream {
                 true
             }
             Err(why) => {
-                self.file.suspect(&mut desk.dir);
+                self.file.suspect(desk.dirs.of(&self.key));
                 if self.source.trouble().is_none() {
                     trouble.is_said = self.say_trouble(&why, now);
                 }
@@ -298,7 +299,7 @@ impl Stream {
         desk: &mut Desk,
         now: Instant,
     ) -> Result<(), Why> {
-        let log = self.file.log(&mut desk.dir, now);
+        let log = self.file.log(desk.dirs.of(&self.key), now);
         match log.and_then(|log| log.is_at_line_start().map(|at_start| (log.offset(), !at_start))) {
             Ok((offset, mid_line)) => {
                 hand.begin_text(gap.marker(mid_line).into_bytes(), offset, 0, marked);
@@ -313,14 +314,14 @@ impl Stream {
 
     /// After a restart: sees how far the hand had come. Where lines have the time, whether one starts here.
     fn place(&mut self, hand: &mut Hand, desk: &mut Desk, now: Instant) -> Result<(), Why> {
-        let log = self.file.log(&mut desk.dir, now).map_err(|why| why.to_string())?;
+        let log = self.file.log(desk.dirs.of(&self.key), now).map_err(|why| why.to_string())?;
         hand.find_place(log);
         Ok(())
     }
 
     /// Finishes what the hand is at: a text that was begun, then what is in its pipe.
     fn finish(&mut self, hand: &mut Hand, desk: &mut Desk, now: Instant) -> Result<(), Why> {
-        let log = self.file.log(&mut desk.dir, now).map_err(|why| why.to_string())?;
+        let log = self.file.log(desk.dirs.of(&self.key), now).map_err(|why| why.to_string())?;
         let (source, stamper) = (&self.source, &mut self.stamper);
         hand.finish_text(log, |marked| {
             source.set_marked(marked);

@@ -12,12 +12,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use logproto::{EntryKey, Refusal, Request, RootPath};
+use logproto::{Refusal, Request, RootPath};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::book::Book;
 use crate::budget::Rate;
 use crate::hand::Hand;
+use crate::key::LogKey;
 use crate::logs::{Patience, StreamId};
 use crate::pulse::Pulse;
 use crate::source::Source;
@@ -28,11 +29,11 @@ pub use thread::Thread;
 #[derive(Debug)]
 pub enum Command {
     /// Open a log, with this account in the book; answered with [`Report::Opened`] or [`Report::Refused`].
-    Open(StreamId, EntryKey, Request, u32),
+    Open(StreamId, LogKey, Request, u32),
     /// Read a log that was opened: whoever keeps descriptors has its pipe by now.
     Begin(StreamId),
     /// Serve a log that an earlier daemon served, and first write what that had in hand.
-    Resume(StreamId, EntryKey, Request, Arc<Source>, Option<Hand>),
+    Resume(StreamId, LogKey, Request, Arc<Source>, Option<Hand>),
     /// One more empty hand; answers [`Report::WantsHand`].
     Hand(Hand),
     /// Go on with other bounds.
@@ -75,6 +76,8 @@ pub struct Places {
     pub run: RootPath,
     /// Below this, log files.
     pub log: RootPath,
+    /// The directory of console logs, where it is not below `log`.
+    pub console: Option<RootPath>,
     /// How long a log whose entry is gone is read on.
     pub drain: Duration,
     /// How fast one log may be written.

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use logproto::{EntryKey, LogPath, Request};
+use logproto::Request;
 use rustix::event::epoll;
 use rustix::fs::{Mode, OFlags, open, readlink};
 
 use crate::book::Book;
 use crate::hand::Hand;
+use crate::key::LogKey;
 use crate::logs::StreamId;
 use crate::mounts::Mounts;
 use crate::source::Source;
@@ -35,6 +36,8 @@ pub struct Writers {
     places: Places,
     /// Where the log directory really is.
     log_dir: PathBuf,
+    /// Where console logs really are, where that is not below it.
+    console_dir: Option<PathBuf>,
     book: Arc<Book>,
     kept: bool,
     mounts: Mounts,
@@ -49,10 +52,11 @@ impl Writers {
     /// Starts the writer of the log directory's own file system.
     pub fn start(places: Places, book: Arc<Book>, kept: bool) -> std::io::Result<Writers> {
         let log_dir = real_path(places.log.path());
+        let console_dir = places.console.as_ref().map(|dir| real_path(dir.path()));
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let (by_mount, all, of) = (HashMap::new(), Vec::new(), HashMap::new());
         let mounts = Mounts::new()?;
-        let mut writers = Writers { places, log_dir, book, kept, mounts, by_mount, all, of, epoll };
+        let mut writers = Writers { places, log_dir, console_dir, book, kept, mounts, by_mount, all, of, epoll };
         let point = writers.mounts.of(&writers.log_dir);
         writers.add(point)?;
         Ok(writers)
@@ -70,8 +74,9 @@ impl Writers {
     }
 
     /// The writer of a file's file system. Without a thread to be had, the first one's.
-    fn for_file(&mut self, file: &LogPath) -> WriterId {
-        let path = self.log_dir.join(file.relative());
+    fn for_file(&mut self, key: &LogKey, request: &Request) -> WriterId {
+        let dir = self.console_dir.as_ref().filter(|_| key.entry().is_none()).unwrap_or(&self.log_dir);
+        let path = dir.join(request.file.relative());
         let point = self.mounts.of(path.parent().unwrap_or(Path::new("/")));
         if let Some(id) = self.by_mount.get(&point) {
             return *id;
@@ -86,22 +91,15 @@ impl Writers {
     }
 
     /// Opens a log, with this account in the book.
-    pub fn open(&mut self, stream: StreamId, key: EntryKey, request: Request, account: u32) {
-        let writer = self.for_file(&request.file);
+    pub fn open(&mut self, stream: StreamId, key: LogKey, request: Request, account: u32) {
+        let writer = self.for_file(&key, &request);
         self.of.insert(stream, writer);
         self.tell(stream, Command::Open(stream, key, request, account));
     }
 
     /// Goes on with a log.
-    pub fn resume(
-        &mut self,
-        stream: StreamId,
-        key: EntryKey,
-        request: Request,
-        source: Arc<Source>,
-        hand: Option<Hand>,
-    ) {
-        let writer = self.for_file(&request.file);
+    pub fn resume(&mut self, stream: StreamId, key: LogKey, request: Request, source: Arc<Source>, hand: Option<Hand>) {
+        let writer = self.for_file(&key, &request);
         self.of.insert(stream, writer);
         self.tell(stream, Command::Resume(stream, key, request, source, hand));
     }

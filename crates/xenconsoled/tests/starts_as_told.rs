@@ -61,14 +61,19 @@ fn an_unknown_option_is_an_error() {
     }
 }
 
-/// To start without consoles would take them from every guest.
+/// Without consoles it would take them from every guest, and nobody would be told.
 #[test]
-fn it_does_not_start_in_place_of_the_stock_daemon() {
+fn where_there_is_no_xen_it_says_what_is_missing() {
+    if Path::new("/dev/xen/evtchn").exists() {
+        println!("passed by: this is a Xen host");
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let (status, said) = refused(command(&["-i"]).env("XEN_RUN_DIR", dir.path()).env("XEN_LOG_DIR", dir.path()));
     assert_eq!(status, 1);
     if rustix::process::geteuid().is_root() {
-        assert!(said.contains("consoles are not served") && said.contains("--no-hypervisor"), "{said}");
+        // The library, or what it could not open.
+        assert!(said.contains("event channels") && said.contains("--no-hypervisor"), "{said}");
     } else {
         assert!(said.contains("requires root"), "{said}");
     }

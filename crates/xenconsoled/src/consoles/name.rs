@@ -4,14 +4,7 @@ use std::fmt;
 
 use logproto::DomId;
 
-/// Which console of a domain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// The first console, of any kind of guest: `/local/domain/N/console`.
-    Pv,
-    /// The emulated serial port of an Arm guest: `/local/domain/N/vuart/0`.
-    Vuart,
-}
+use crate::key::Kind;
 
 /// A file's name: one part of a path, with room behind it for the suffix of a rotated copy. It ends in `.log`, so it is never the
 /// name of another log's copy.

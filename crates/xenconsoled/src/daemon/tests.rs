@@ -13,7 +13,9 @@ fn daemon(dir: &std::path::Path, notify: Option<Notify>) -> Daemon {
         std::fs::create_dir_all(dir.join(name)).unwrap();
         OsString::from(format!("--xen-{name}-dir={}", dir.join(name).display()))
     };
-    let options = Options::read([OsString::from("xenconsoled"), at("run"), at("log")]).unwrap();
+    let options =
+        Options::read([OsString::from("xenconsoled"), OsString::from("--no-hypervisor"), at("run"), at("log")])
+            .unwrap();
     Daemon::new(Settings::gather(&options, |_| None).unwrap(), notify, Vec::new()).unwrap()
 }
 

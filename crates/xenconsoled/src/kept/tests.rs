@@ -80,11 +80,11 @@ fn a_pipe_that_is_not_the_logs_own_is_not_taken_for_it() {
     for (is_own, logs) in [(true, 1), (false, 0)] {
         let dir = tempfile::tempdir().unwrap();
         let rules = rules(dir.path());
-        let key = EntryKey { owner: logproto::Owner::Host, name: "a".into() };
+        let key = LogKey::Entry(logproto::EntryKey { owner: logproto::Owner::Host, name: "a".into() });
         let mut entry = logproto::Entry::default();
         entry.nodes[0] = Some(dir.path().join("p").into_os_string().into_encoded_bytes());
         entry.nodes[1] = Some(b"/l/a.log".to_vec());
-        let request = entry.check(&key, &rules).unwrap().unwrap();
+        let request = entry.check(key.entry().unwrap(), &rules).unwrap().unwrap();
         let (reader, _writer) = rustix::pipe::pipe().unwrap();
         let (other, _other_writer) = rustix::pipe::pipe().unwrap();
         let fifo = pipe::id_of(if is_own { &reader } else { &other }).unwrap();

@@ -7,12 +7,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use logproto::{Code, EntryKey, Refusal, Request, Rules};
+use logproto::{Code, Refusal, Request, Rules};
 use rustix::event::{Timespec, epoll};
 
 use super::keeper::Keeper;
 use super::store::{Finding, Store};
 use crate::kept::{Kept, Legacy, Resumed, Safe};
+use crate::key::LogKey;
 use crate::logs::{Action, FifoId, Logs, Patience, Seen, StreamId};
 use crate::pipe;
 use crate::relief::Relief;
@@ -50,7 +51,7 @@ pub struct Life {
     kept: Kept,
     writer: Writer,
     thread: Thread,
-    opening: HashMap<StreamId, (u32, EntryKey, Request)>,
+    opening: HashMap<StreamId, (u32, LogKey, Request)>,
     owed: Vec<Option<WriterId>>,
     reports: VecDeque<Report>,
     events: Vec<epoll::Event>,
@@ -81,7 +82,7 @@ impl Life {
     }
 
     fn take_over(&mut self, legacy: Legacy) {
-        let Legacy { logs, hands, next } = legacy;
+        let Legacy { logs, hands, next, .. } = legacy;
         self.kept.add_spare(hands);
         self.logs.begin_at(next);
         for Resumed { id, line, source, hand } in logs {
@@ -123,6 +124,8 @@ impl Life {
                     }
                     Safe::Hand(Some(_), hand) => self.writer.tell(Command::Hand(hand)),
                     Safe::Hand(None, hand) => self.relief.borrow_mut().set_hand(hand),
+                    // This host has no guests.
+                    Safe::Console(_) => {}
                 }
             }
             while let Some(action) = self.logs.action() {

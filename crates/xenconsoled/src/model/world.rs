@@ -118,7 +118,8 @@ impl World {
         let rules = Rules { run: root(&run), log: root(&log), defaults, bounds: Bounds::default() };
         let rates = [(0, 0), (0, 0), (0, 0), (1 << 20, 1 << 18)];
         let (bytes, burst) = chance.one_of(&rates);
-        let places = Places { run: root(&run), log: root(&log), drain: DRAIN, rate: Rate { bytes, burst } };
+        let places =
+            Places { run: root(&run), log: root(&log), console: None, drain: DRAIN, rate: Rate { bytes, burst } };
         disk::begin(Some(Chance::new(chance.number())));
         crash::set(None);
         World {

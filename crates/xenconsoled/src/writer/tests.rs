@@ -38,7 +38,7 @@ impl Host {
             RootPath::new(&dir.path().join(name))
         };
         let rate = Rate { bytes: 0, burst: 0 };
-        let places = Places { run: root("run"), log: root("log"), drain: Duration::from_secs(10), rate };
+        let places = Places { run: root("run"), log: root("log"), console: None, drain: Duration::from_secs(10), rate };
         let book = Arc::new(Book::open(places.run.path()).unwrap());
         let (writer, thread) = Writer::new(places, Arc::clone(&book), true).unwrap();
         Host { dir, book, writer, thread, events: Vec::with_capacity(64), now: Instant::now(), hands: 0 }
@@ -85,7 +85,7 @@ impl Host {
         let number = u32::try_from(id).unwrap();
         let source = Source::new(pipe, fifo, Policy::Drop, StreamId(id), Arc::clone(&self.book), number);
         let (source, key) = (Arc::new(source), EntryKey { owner: Owner::Host, name: name.to_owned() });
-        let command = Command::Resume(StreamId(id), key, self.request(name), Arc::clone(&source), hand);
+        let command = Command::Resume(StreamId(id), key.into(), self.request(name), Arc::clone(&source), hand);
         self.writer.tell(command);
         source
     }

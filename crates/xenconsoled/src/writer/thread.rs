@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use logfile::Bounds;
-use logproto::{Code, EntryKey, Refusal, Request};
+use logproto::{Code, Refusal, Request};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 
 use super::{Command, Line, Places, Report, quiet};
 use crate::book::Book;
-use crate::file::{File, LogDir};
+use crate::file::{File, LogDirs};
 use crate::hand::Hand;
+use crate::key::LogKey;
 use crate::logs::{Patience, StreamId};
 use crate::pipe;
 use crate::source::Source;
@@ -71,7 +72,7 @@ impl Thread {
         Ok(Thread {
             epoll,
             line,
-            desk: Desk::new(LogDir::new(&places.log))?,
+            desk: Desk::new(LogDirs::new(&places.log, places.console.as_ref()))?,
             places,
             book,
             kept,
@@ -183,7 +184,7 @@ impl Thread {
 
     fn obey(&mut self, now: Instant) {
         quiet(&self.line.wake);
-        self.desk.dir.begin_many();
+        self.desk.dirs.begin_many();
         while let Some(command) = self.command() {
             match command {
                 Command::Open(id, key, request, account) => match self.open(id, &key, &request, account, now) {
@@ -217,13 +218,13 @@ impl Thread {
                 Command::Stop(deadline) => self.stop = Some(deadline),
             }
         }
-        self.desk.dir.end_many();
+        self.desk.dirs.end_many();
     }
 
     fn open(
         &mut self,
         id: StreamId,
-        key: &EntryKey,
+        key: &LogKey,
         request: &Request,
         account: u32,
         now: Instant,
@@ -231,7 +232,7 @@ impl Thread {
         let refuse = |code, node: &str, why: String| Refusal::new(code, format!("{}: {why}", key.node(node)));
         let located = pipe::locate(&self.places.run, &request.pipe)
             .map_err(|why| refuse(Code::PipeOpen, "pipe", why.to_string()))?;
-        let file = File::open(request.file.clone(), bounds(request), &mut self.desk.dir, now)
+        let file = File::open(request.file.clone(), bounds(request), self.desk.dirs.of(key), now)
             .map_err(|why| refuse(Code::FileOpen, "file", why.to_string()))?;
         let fifo = located.id();
         let pipe = located.open().map_err(|why| refuse(Code::PipeOpen, "pipe", why.to_string()))?;
@@ -256,7 +257,7 @@ impl Thread {
     fn resume(
         &mut self,
         id: StreamId,
-        key: EntryKey,
+        key: LogKey,
         request: &Request,
         source: Arc<Source>,
         hand: Option<Hand>,
