@@ -224,6 +224,17 @@ impl Hypervisor {
     }
 }
 
+impl Hypervisor {
+    /// It is no more: every handle that programs have is broken.
+    pub fn hang_up(&self) {
+        if let Some(end) = &self.end {
+            // Its thread ends with that.
+            let _ = end.shutdown(std::net::Shutdown::Both);
+        }
+        self.shared.lock().break_handles();
+    }
+}
+
 impl Drop for Hypervisor {
     fn drop(&mut self) {
         self.end = None;

@@ -46,6 +46,11 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Programs find their handles broken.
+    pub(crate) fn break_handles(&mut self) {
+        self.handles.clear();
+    }
+
     pub(crate) fn new(console: ConsoleRing) -> State {
         State {
             // Linux offers the store a port of its own (/proc/xen/xsd_port).

@@ -87,8 +87,9 @@ pub fn a_restart_is_followed(scene: &mut Scene) {
     for round in 0..3 {
         guest.write(format!("round {round}\r\n"));
         client.shows(&format!("round {round}\r\n"));
-        // What has left the ring does not come again.
+        // What a daemon was killed over may be shown again: see `tests/consoles`.
         guest.drained();
+        scene.log_until("guest-web.log", &format!("round {round}\r\n"));
         scene.kill();
         // The remote side of the port is free at once, and what is in the ring waits.
         assert_eq!(guest.put("meanwhile\r\n"), 11);

@@ -51,6 +51,8 @@ pub fn after_a_restart(scene: &mut Scene) {
         listens(scene);
         scene.machine.hypervisor().print(text);
         scene.log_until(LOG, text);
+        // It has noted, too, how far it is.
+        scene.barrier();
         scene.kill();
     }
     // What came while there was none.

@@ -160,3 +160,4 @@ macro_rules! suite {
 }
 
 suite!(stock: Stock);
+suite!(ours: Ours);

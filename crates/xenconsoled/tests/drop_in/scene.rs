@@ -20,7 +20,6 @@ pub enum Which {
     /// The one that Xen has, as the distribution ships it.
     Stock,
     /// This one.
-    #[allow(dead_code, reason = "it does not serve consoles yet")]
     Ours,
 }
 
