@@ -1,0 +1,143 @@
+//! How soon a guest's answer to a key is seen, alone and beside a guest that attacks.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
+use testbed::{Guest, Index};
+
+use crate::Values;
+use crate::host::{Host, LINE, Which, text};
+
+/// Between two keys: so slow that the guest's events are not so many that it is held back.
+const PAUSE: Duration = Duration::from_millis(25);
+/// How often the guest looks for a key.
+const LOOK: Duration = Duration::from_micros(30);
+/// How often an attack goes on.
+const TURN: Duration = Duration::from_micros(200);
+
+const ATTACKS: [&str; 6] = ["none", "indices", "events", "flood", "store", "all"];
+
+pub fn show(daemons: &[Which], values: &Values) {
+    let named: String = values.get("attack", String::new());
+    let seconds: u64 = values.get("seconds", 4);
+    let rounds: usize = values.get("rounds", 1);
+    let hosts: Vec<Host> = daemons.iter().map(|which| Host::start(*which, 2)).collect();
+    for attack in ATTACKS.into_iter().filter(|attack| named.is_empty() || named == *attack || *attack == "none") {
+        for round in 0..rounds {
+            for host in &hosts {
+                let (cpu, start) = (host.cpu(), Instant::now());
+                let mut times = measure(host, attack, Duration::from_secs(seconds));
+                let share = (host.cpu() - cpu).as_secs_f64() / start.elapsed().as_secs_f64();
+                times.sort();
+                let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_micros();
+                println!(
+                    "{attack:>7}, round {round}, {:>5}: {} keys, µs: 50 % {:>6}, 90 % {:>6}, 99 % {:>6}, most {:>6}; CPU {:5.2} %",
+                    host.which().name(),
+                    times.len(),
+                    at(0.5),
+                    at(0.9),
+                    at(0.99),
+                    at(1.0),
+                    share * 100.0
+                );
+            }
+        }
+    }
+}
+
+fn measure(host: &Host, attack: &str, time: Duration) -> Vec<Duration> {
+    let is_over = AtomicBool::new(false);
+    let [polite, hostile] = host.guests() else { unreachable!("two guests") };
+    std::thread::scope(|threads| {
+        threads.spawn(|| echo(polite, &is_over));
+        let all = attack == "all";
+        for (name, act) in [("indices", indices as fn(&Guest, &AtomicBool)), ("events", events), ("flood", flood)] {
+            if all || attack == name {
+                let is_over = &is_over;
+                threads.spawn(move || act(hostile, is_over));
+            }
+        }
+        if all || attack == "store" {
+            threads.spawn(|| rewrite(host, hostile, &is_over));
+        }
+        let times = keys(&host.tty(polite.domid()), time);
+        is_over.store(true, Ordering::Relaxed);
+        times
+    })
+}
+
+/// Types key after key, and takes the time until each is seen.
+fn keys(tty: &str, time: Duration) -> Vec<Duration> {
+    let flags = OFlags::NOCTTY.bits().cast_signed();
+    let mut tty = File::options().read(true).write(true).custom_flags(flags).open(tty).expect("a tty");
+    let (mut times, end) = (Vec::new(), Instant::now() + time);
+    while Instant::now() < end {
+        let start = Instant::now();
+        tty.write_all(b"k").expect("a key that is typed");
+        let mut seen = [0];
+        tty.read_exact(&mut seen).expect("a key that is seen");
+        assert_eq!(seen, *b"k");
+        times.push(start.elapsed());
+        std::thread::sleep(PAUSE);
+    }
+    times
+}
+
+fn echo(guest: &Guest, is_over: &AtomicBool) {
+    while !is_over.load(Ordering::Relaxed) {
+        if guest.index(Index::InProd) != guest.index(Index::InCons) {
+            guest.write(guest.take());
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Impossible indices, each with an event.
+fn indices(guest: &Guest, is_over: &AtomicBool) {
+    let before =
+        [Index::InCons, Index::InProd, Index::OutCons, Index::OutProd].map(|index| (index, guest.index(index)));
+    let mut value: u32 = 1;
+    while !is_over.load(Ordering::Relaxed) {
+        value = value.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        guest.set_index(Index::OutProd, value);
+        guest.set_index(Index::InCons, value.rotate_left(7));
+        guest.set_index(Index::OutCons, value.rotate_left(13));
+        guest.kick();
+        std::thread::sleep(TURN);
+    }
+    // What comes next begins with a ring that can be.
+    before.into_iter().for_each(|(index, value)| guest.set_index(index, value));
+}
+
+/// Events for nothing.
+fn events(guest: &Guest, is_over: &AtomicBool) {
+    while !is_over.load(Ordering::Relaxed) {
+        for _ in 0..50 {
+            guest.kick();
+        }
+        std::thread::sleep(TURN);
+    }
+}
+
+/// As much output as is taken.
+fn flood(guest: &Guest, is_over: &AtomicBool) {
+    let text = text(64 * LINE);
+    while !is_over.load(Ordering::Relaxed) {
+        guest.put(&text);
+        std::thread::sleep(TURN);
+    }
+}
+
+/// A node that is its own, written again and again: whoever watches the console hears of it.
+fn rewrite(host: &Host, guest: &Guest, is_over: &AtomicBool) {
+    let mut client = host.machine().client();
+    let path = format!("/local/domain/{}/console/backend-id", guest.domid());
+    while !is_over.load(Ordering::Relaxed) {
+        client.write(&path, b"0").expect("a node that is written");
+        std::thread::sleep(TURN);
+    }
+}
