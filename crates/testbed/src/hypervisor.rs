@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
@@ -68,6 +69,8 @@ pub struct Hypervisor {
     /// Ends the thread when it is closed.
     end: Option<UnixStream>,
     thread: Option<JoinHandle<()>>,
+    /// The domains' pages: in memory, where nobody who writes to one waits for a disk.
+    memory: TempDir,
     dir: TempDir,
 }
 
@@ -96,6 +99,8 @@ impl Hypervisor {
             .map_err(|why| format!("cannot have more descriptors: {why}"))?;
         // In /tmp, whatever TMPDIR says: a socket's path has room for 107 bytes.
         let dir = tempfile::Builder::new().prefix("hypervisor").tempdir_in("/tmp").map_err(failed("no directory"))?;
+        let memory = tempfile::Builder::new().prefix("domains").tempdir_in("/dev/shm");
+        let memory = memory.or_else(|_| tempfile::tempdir()).map_err(failed("no directory"))?;
         let library = shim::library(dir.path())?;
         let libraries = dir.path().join("lib");
         fs::create_dir(&libraries).map_err(failed("no directory"))?;
@@ -111,7 +116,7 @@ impl Hypervisor {
             let _ended = ended;
             server.run();
         });
-        Ok(Hypervisor { shared, library, end: Some(end), thread: Some(thread), dir })
+        Ok(Hypervisor { shared, library, end: Some(end), thread: Some(thread), memory, dir })
     }
 
     /// Its directory: the pages of each domain are in it, and a test may put `no-grants` there, for a host without
@@ -140,11 +145,17 @@ impl Hypervisor {
     /// If there is one with this id.
     pub(crate) fn add_domain(&self, domid: u16) {
         let dir = self.domain_dir(domid);
-        fs::create_dir(&dir).unwrap_or_else(|why| panic!("domain {domid}: {why}"));
+        let made = fs::create_dir(&dir).and_then(|()| std::os::unix::fs::symlink(&dir, self.link(domid)));
+        made.unwrap_or_else(|why| panic!("domain {domid}: {why}"));
         self.shared.lock().domains.insert(domid, Domain::default());
     }
 
     pub(crate) fn domain_dir(&self, domid: u16) -> PathBuf {
+        self.memory.path().join(format!("dom{domid}"))
+    }
+
+    /// Where programs look for its pages.
+    fn link(&self, domid: u16) -> PathBuf {
         self.dir().join(format!("dom{domid}"))
     }
 
@@ -171,7 +182,8 @@ impl Hypervisor {
     /// If there is none.
     pub fn destroy(&self, domid: u16) {
         self.close_ports(domid);
-        fs::remove_dir_all(self.domain_dir(domid)).unwrap_or_else(|why| panic!("domain {domid}: {why}"));
+        let removed = fs::remove_file(self.link(domid)).and_then(|()| fs::remove_dir_all(self.domain_dir(domid)));
+        removed.unwrap_or_else(|why| panic!("domain {domid}: {why}"));
         let mut state = self.shared.lock();
         state.domains.remove(&domid);
         state.send(End::Virq(state::VIRQ_DOM_EXC));
@@ -207,6 +219,12 @@ impl Hypervisor {
         } else {
             state.unbindable.remove(&domid);
         }
+    }
+
+    /// From now on it looks so often for what it is told, and nobody has to wake it up: so to tell it something costs a program
+    /// little more than it does on Xen. What is asked is answered that much later.
+    pub fn set_rest(&self, rest: Duration) {
+        self.shared.lock().rest = Some(rest);
     }
 
     fn change(&self, domid: u16, change: impl FnOnce(&mut Domain)) {

@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::buffer::spare_capacity;
-use rustix::event::epoll;
+use rustix::event::{Timespec, epoll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use super::call::{Call, SIZE};
@@ -53,7 +53,12 @@ impl Server {
         let mut events = Vec::with_capacity(64);
         loop {
             events.clear();
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
+            let rest = self.state.lock().unwrap_or_else(PoisonError::into_inner).rest;
+            let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+            if let Some(rest) = rest {
+                std::thread::sleep(rest);
+            }
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), rest.map(|_| &at_once)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(why) => panic!("the hypervisor cannot wait: {why}"),
             }

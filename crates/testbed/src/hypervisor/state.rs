@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -41,6 +42,8 @@ pub(crate) struct State {
     pub(crate) console: ConsoleRing,
     /// Domains whose ports cannot be bound.
     pub(crate) unbindable: HashSet<u16>,
+    /// How often it looks for what it is told, if it is not woken up for that.
+    pub(crate) rest: Option<Duration>,
     /// Of each handle: its connection, to see whether it is still there, and where its events go.
     handles: HashMap<u64, (UnixStream, File)>,
 }
@@ -58,6 +61,7 @@ impl State {
             channels: Channels::default(),
             console,
             unbindable: HashSet::new(),
+            rest: None,
             handles: HashMap::new(),
         }
     }
