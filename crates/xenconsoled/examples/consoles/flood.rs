@@ -12,6 +12,7 @@ pub fn show(daemons: &[Which], values: &Values) {
     let rounds: usize = values.get("rounds", 3);
     let text = text(bytes * rounds);
     let hosts: Vec<Host> = daemons.iter().map(|which| Host::start(*which, guests)).collect();
+    hosts.iter().for_each(Host::spare);
     let [mut per_byte, mut per_event] = [BTreeMap::new(), BTreeMap::new()];
     for round in 0..rounds {
         for host in &hosts {

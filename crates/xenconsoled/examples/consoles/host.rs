@@ -51,21 +51,23 @@ pub struct Host {
     which: Which,
     guests: Vec<Guest>,
     machine: Machine,
-    dir: TempDir,
+    logs: TempDir,
+    /// In memory, as /run is.
+    _run: TempDir,
 }
 
 impl Host {
     /// Starts it, and waits until every console is served.
     pub fn start(which: Which, guests: u16) -> Host {
-        let (machine, dir) = (Machine::start(StoreKind::C), TempDir::new().expect("a temporary directory"));
-        for name in ["run", "log"] {
-            fs::create_dir(dir.path().join(name)).expect("a new directory");
-        }
+        let (machine, logs) = (Machine::start(StoreKind::C), TempDir::new().expect("a temporary directory"));
+        let run = TempDir::new_in("/dev/shm").expect("a temporary directory in memory");
         let guests: Vec<Guest> = (1..=guests).map(|domid| machine.guest(domid, &format!("g{domid}"))).collect();
-        let mut command = command(which, &machine, dir.path());
-        command.arg("--log=guest").arg("--log-dir").arg(dir.path().join("log"));
-        let daemon = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("a daemon that starts");
-        let host = Host { daemon, which, guests, machine, dir };
+        let mut command = command(which, &machine, run.path(), logs.path());
+        command.arg("--log=guest").arg("--log-dir").arg(logs.path());
+        // It ends with this program, however that one ends.
+        command.env("HYPERVISOR_LIFELINE", "1").stdin(Stdio::piped()).stderr(Stdio::null());
+        let daemon = command.spawn().expect("a daemon that starts");
+        let host = Host { daemon, which, guests, machine, logs, _run: run };
         for guest in &host.guests {
             until("a console that is served", || guest.is_bound().then_some(()));
             host.tty(guest.domid());
@@ -78,6 +80,11 @@ impl Host {
             (now.saturating_sub(before) < Duration::from_millis(3)).then_some(())
         });
         host
+    }
+
+    /// From now on what the daemon tells the hypervisor costs it about what it does on Xen: no thread is woken up for each word.
+    pub fn spare(&self) {
+        self.machine.hypervisor().set_rest(Duration::from_micros(500));
     }
 
     /// Its daemon.
@@ -123,7 +130,7 @@ impl Host {
     }
 
     fn log(&self, guest: &Guest) -> PathBuf {
-        self.dir.path().join(format!("log/guest-{}.log", guest.name()))
+        self.logs.path().join(format!("guest-{}.log", guest.name()))
     }
 
     /// How long the daemon has had a processor so far (Documentation/scheduler/sched-stats.rst, /proc/PID/schedstat).
@@ -170,7 +177,7 @@ impl Drop for Host {
     }
 }
 
-fn command(which: Which, machine: &Machine, dir: &Path) -> Command {
+fn command(which: Which, machine: &Machine, run: &Path, logs: &Path) -> Command {
     match which {
         Which::Stock => {
             let mut command = machine.program("xenconsoled");
@@ -180,11 +187,11 @@ fn command(which: Which, machine: &Machine, dir: &Path) -> Command {
         Which::Ours => {
             let mut command = Command::new(daemon());
             machine.hypervisor().run_opening(&mut command);
-            let config = dir.join("xenlog.toml");
+            let config = run.join("xenlog.toml");
             fs::write(&config, "").expect("a new file");
             // Nothing is rotated: Xen's own does not either.
             command.args(["-i", "--console-limit", "1g"]).arg("--config").arg(config);
-            command.arg("--xen-run-dir").arg(dir.join("run")).arg("--xen-log-dir").arg(dir.join("log"));
+            command.arg("--xen-run-dir").arg(run).arg("--xen-log-dir").arg(logs);
             command.env("XENSTORED_PATH", machine.store().socket());
             command
         }

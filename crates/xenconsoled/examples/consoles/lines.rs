@@ -18,6 +18,7 @@ pub fn show(daemons: &[Which], values: &Values) {
     let lines = (rate * seconds).div_ceil(guests.into()) as usize;
     let text = text(lines * rounds * LINE);
     let hosts: Vec<Host> = daemons.iter().map(|which| Host::start(*which, guests)).collect();
+    hosts.iter().for_each(Host::spare);
     let mut per_event = BTreeMap::new();
     for round in 0..rounds {
         for host in &hosts {
@@ -26,8 +27,9 @@ pub fn show(daemons: &[Which], values: &Values) {
             for line in text[lines * LINE * round..].chunks(LINE).take(lines) {
                 for guest in host.guests() {
                     std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                    assert_eq!(guest.put(line), LINE, "a ring that is full");
-                    due += Duration::from_secs(1) / rate;
+                    guest.write(line);
+                    // What comes late is not caught up with: that would be several lines for one event.
+                    due = due.max(Instant::now()) + Duration::from_secs(1) / rate;
                 }
             }
             host.logged(lines * LINE * (round + 1));
