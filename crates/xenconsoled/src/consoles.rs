@@ -214,6 +214,11 @@ impl Consoles {
         [self.store.deadline(), self.holds.next(), self.partings.deadline(), self.again].into_iter().flatten().min()
     }
 
+    /// Whether there is nothing that the daemon is to do for a console, and nobody waits for a log.
+    pub fn is_settled(&self) -> bool {
+        self.wishes.is_empty() && self.held_back.is_empty()
+    }
+
     /// Does what is due. False when there may be more to do at once.
     pub fn process(&mut self, io: &mut World<'_>) -> bool {
         if self.again.is_some_and(|at| at <= io.now) {
@@ -483,7 +488,9 @@ impl Consoles {
 
     fn serve(&mut self, key: ConsoleKey, io: &mut World<'_>) {
         let Some(console) = self.consoles.get_mut(&key) else { return };
-        let served = console.serve(&mut io.io(self.manner, &self.events));
+        // What is typed while the event loop waits for it is an event of its own.
+        let is_heard = self.interest.get(&key).is_some_and(|(typing, _)| *typing);
+        let served = console.serve(&mut io.io(self.manner, &self.events), is_heard);
         if console.blocked() == Some(Blocked::Log) {
             self.held_back.insert(key);
         }

@@ -224,46 +224,61 @@ impl Daemon {
         if let Some(notify) = self.kept.notify() {
             notify.ready();
         }
+        // When all is looked after again, whatever happens until then.
+        let mut due = Instant::now();
         loop {
-            let now = Instant::now();
-            let more = (!self.work(now)).then_some(Duration::ZERO);
-            self.wait_for_store()?;
-            let now = Instant::now();
-            let consoles = self.serve_consoles(now);
-            let relief = self.relieve(now).then_some(relief::EVERY);
-            let keeper = self.tell_keeper(now);
-            let until = |at: Instant| at.saturating_duration_since(Instant::now());
-            let [store, give_back] = [self.store.deadline(), self.give_back].map(|at| at.map(until));
-            let status = self.answer_status(now);
-            let stale = self.remove_stale(now);
-            let owed = (!self.owed.is_empty()).then_some(OWED);
-            let timeout = [more, relief, keeper, status, owed, Some(stale), store, give_back, consoles]
-                .into_iter()
-                .flatten()
-                .min();
-            let timeout: Option<Timespec> = timeout.and_then(|wait| wait.try_into().ok());
+            if self.consoles_due(due) <= Instant::now() {
+                due = self.round()?;
+            }
+            let wait = self.consoles_due(due).saturating_duration_since(Instant::now());
+            let timeout: Option<Timespec> = wait.try_into().ok();
             events.clear();
             match epoll::wait(&*self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(why) => return Err(system("wait for events")(why)),
             }
             for event in &events {
-                match event.data.u64() {
+                let is_done = match event.data.u64() {
                     LEAVE => {
                         self.stop();
                         return Ok(());
                     }
-                    WRITERS => self.writers.look(),
+                    WRITERS => {
+                        self.writers.look();
+                        false
+                    }
                     REOPEN => {
                         empty(&self.reopen);
                         tracing::info!("opening all files again");
                         self.writers.tell_all(|| Command::Reopen);
                         self.reopen_consoles();
+                        false
                     }
                     other => self.console_event(other, event.flags)?,
+                };
+                if !is_done {
+                    due = Instant::now();
                 }
             }
         }
+    }
+
+    /// Looks after all that there is. Answers with when it has to be done again even if nothing happens.
+    fn round(&mut self) -> Result<Instant, DaemonError> {
+        let now = Instant::now();
+        let more = (!self.work(now)).then_some(Duration::ZERO);
+        self.wait_for_store()?;
+        let now = Instant::now();
+        let consoles = self.serve_consoles(now);
+        let relief = self.relieve(now).then_some(relief::EVERY);
+        let keeper = self.tell_keeper(now);
+        let until = |at: Instant| at.saturating_duration_since(Instant::now());
+        let [store, give_back] = [self.store.deadline(), self.give_back].map(|at| at.map(until));
+        let status = self.answer_status(now);
+        let stale = self.remove_stale(now);
+        let owed = (!self.owed.is_empty()).then_some(OWED);
+        let others = [more, relief, keeper, status, owed, store, give_back, consoles];
+        Ok(Instant::now() + others.into_iter().flatten().fold(stale, Duration::min))
     }
 
     /// Does some of what can be done now: so little that full pipes are looked at in time, however much there is. False when there

@@ -172,9 +172,10 @@ impl Console {
     }
 
     /// Does what there is to do in both directions, and lets the guest's next event come unless there is a reason not to.
-    pub fn serve(&mut self, io: &mut Io<'_>) -> Result<(), PtyError> {
+    /// `is_heard`: the event loop waits for what is typed.
+    pub fn serve(&mut self, io: &mut Io<'_>, is_heard: bool) -> Result<(), PtyError> {
         let shown = self.take(io, false);
-        let typed = self.type_in(io);
+        let typed = if is_heard { Ok(()) } else { self.type_in(io) };
         if let Some(link) = &self.link
             && !self.is_held
             && self.blocked.is_none()

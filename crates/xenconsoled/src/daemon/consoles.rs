@@ -8,7 +8,7 @@ use rustix::event::epoll;
 
 use super::{Daemon, DaemonError};
 use crate::consoles::hypervisor::Hypervisor;
-use crate::consoles::{Wish, World, token};
+use crate::consoles::{Consoles, Wish, World, token};
 use crate::inlets::{Inlets, Wanted};
 use crate::key::Own;
 use crate::logs::StreamId;
@@ -89,7 +89,7 @@ impl Daemon {
         next.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
-    fn with_consoles(&mut self, now: Instant, what: impl FnOnce(&mut crate::consoles::Consoles, &mut World<'_>)) {
+    fn with_consoles(&mut self, now: Instant, what: impl FnOnce(&mut Consoles, &mut World<'_>)) {
         let Daemon { consoles, inlets, relief, .. } = self;
         if let Some(consoles) = consoles {
             let mut make_room = |stream| relief.make_room(stream);
@@ -175,8 +175,14 @@ impl Daemon {
         }
     }
 
-    /// Something happened that the event loop waits for on the consoles' behalf.
-    pub(super) fn console_event(&mut self, which: u64, flags: epoll::EventFlags) -> Result<(), DaemonError> {
+    /// When all is to be looked after that is due at `due`: earlier where a console wants something.
+    pub(super) fn consoles_due(&self, due: Instant) -> Instant {
+        self.consoles.as_ref().and_then(Consoles::deadline).map_or(due, |at| at.min(due))
+    }
+
+    /// Something happened that the event loop waits for. True if it was a console's, and no more came of it: guests that write
+    /// and clients that type are so many that nothing else is looked after for each of them.
+    pub(super) fn console_event(&mut self, which: u64, flags: epoll::EventFlags) -> Result<bool, DaemonError> {
         let now = Instant::now();
         if which == token::EVENTS {
             if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
@@ -184,14 +190,19 @@ impl Daemon {
             }
             let mut others = Vec::new();
             self.with_consoles(now, |consoles, world| others = consoles.events_came(world));
-            for port in others {
+            for port in &others {
                 if let Some(hypervisor) = &mut self.hypervisor {
-                    hypervisor.event(port, now);
+                    hypervisor.event(*port, now);
                 }
+            }
+            if !others.is_empty() {
+                return Ok(false);
             }
         } else if let Some(key) = token::console(which) {
             self.with_consoles(now, |consoles, world| consoles.pty_event(key, world));
+        } else {
+            return Ok(false);
         }
-        Ok(())
+        Ok(self.consoles.as_ref().is_none_or(Consoles::is_settled) && !self.relief.is_needed(false))
     }
 }
