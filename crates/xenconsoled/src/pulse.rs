@@ -44,6 +44,15 @@ impl Pulse {
         self.began.store(0, Ordering::SeqCst);
     }
 
+    /// There is a pause after the last round: an alarm that is still set would wake the main thread for nothing.
+    pub fn pause(&self) {
+        if self.is_set.load(Ordering::SeqCst) {
+            self.arm(Duration::ZERO);
+            // Last: had the main thread set it meanwhile, it may be off now and is set anew with the next round.
+            self.is_set.store(false, Ordering::SeqCst);
+        }
+    }
+
     /// Readable when it is time for [`Pulse::look`].
     pub fn alarm(&self) -> BorrowedFd<'_> {
         self.alarm.as_fd()
@@ -66,14 +75,16 @@ impl Pulse {
     }
 
     fn set(&self) {
-        let once = Timespec { tv_sec: 0, tv_nsec: i64::from(LATE.subsec_nanos()) };
+        self.arm(LATE);
+    }
+
+    /// Has the alarm ring after this time; none: never.
+    fn arm(&self, after: Duration) {
+        let once = Timespec { tv_sec: 0, tv_nsec: i64::from(after.subsec_nanos()) };
         let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let time = Itimerspec { it_interval: never, it_value: once };
         // It cannot fail with a valid time (timerfd_settime(2)).
-        let _ = timerfd_settime(
-            &self.alarm,
-            TimerfdTimerFlags::empty(),
-            &Itimerspec { it_interval: never, it_value: once },
-        );
+        let _ = timerfd_settime(&self.alarm, TimerfdTimerFlags::empty(), &time);
     }
 }
 
@@ -99,6 +110,18 @@ mod tests {
         assert!(rings(&pulse), "and it goes on to ring");
         pulse.end();
         assert_eq!(pulse.late(Instant::now()), None);
+    }
+
+    #[test]
+    fn an_alarm_does_not_outlive_a_pause_and_is_set_again_after_it() {
+        let pulse = Pulse::new().unwrap();
+        pulse.begin(Instant::now());
+        pulse.end();
+        pulse.pause();
+        let set = rustix::time::timerfd_gettime(&pulse.alarm).unwrap().it_value;
+        assert_eq!((set.tv_sec, set.tv_nsec), (0, 0), "it would ring for nothing");
+        pulse.begin(Instant::now());
+        assert!(rings(&pulse));
     }
 
     #[test]

@@ -154,6 +154,9 @@ impl Thread {
         }
         self.line.pulse.end();
         self.rest = (1..SMALL).contains(&largest).then_some(REST);
+        if largest < SMALL {
+            self.line.pulse.pause();
+        }
         true
     }
 
