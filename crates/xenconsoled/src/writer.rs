@@ -2,6 +2,7 @@
 //! log files, so when a disk stands still, only this thread does.
 
 mod ends;
+mod own;
 #[cfg(test)]
 mod tests;
 mod thread;

@@ -14,6 +14,7 @@ use crate::book::Book;
 use crate::budget::Rate;
 use crate::chunk::{Chunk, ROOM};
 use crate::hand::Hand;
+use crate::key::{LogKey, Own};
 use crate::logs::{FifoId, Patience, StreamId};
 use crate::pulse::LATE;
 use crate::source::Source;
@@ -81,11 +82,15 @@ impl Host {
     }
 
     fn resume(&mut self, id: u64, name: &str, pipe: OwnedFd, hand: Option<Hand>) -> Arc<Source> {
+        self.resume_as(EntryKey { owner: Owner::Host, name: name.to_owned() }.into(), id, name, pipe, hand)
+    }
+
+    fn resume_as(&mut self, key: LogKey, id: u64, name: &str, pipe: OwnedFd, hand: Option<Hand>) -> Arc<Source> {
         let fifo = FifoId { dev: 0, ino: id, born: 0 };
         let number = u32::try_from(id).unwrap();
         let source = Source::new(pipe, fifo, Policy::Drop, StreamId(id), Arc::clone(&self.book), number);
-        let (source, key) = (Arc::new(source), EntryKey { owner: Owner::Host, name: name.to_owned() });
-        let command = Command::Resume(StreamId(id), key.into(), self.request(name), Arc::clone(&source), hand);
+        let source = Arc::new(source);
+        let command = Command::Resume(StreamId(id), key, self.request(name), Arc::clone(&source), hand);
         self.writer.tell(command);
         source
     }
@@ -103,6 +108,12 @@ impl Host {
     fn round(&mut self) {
         let now = self.now;
         self.thread.round(|| now, Some(AT_ONCE), &mut self.events);
+    }
+
+    /// A round as the thread has it: it waits until there is something, and it may rest.
+    fn whole_round(&mut self) {
+        let now = self.now;
+        self.thread.round(|| now, None, &mut self.events);
     }
 
     fn reports(&self) -> Vec<Report> {
@@ -236,4 +247,27 @@ fn what_was_dropped_is_told_before_a_log_ends() {
     host.writer.tell(Command::End(StreamId(1), Patience::None));
     host.round();
     assert!(host.log("a").contains("60000 bytes dropped"), "{}", host.log("a"));
+}
+
+/// What many guests say is written in bunches. Whoever fills another log has no part in that.
+#[test]
+fn the_daemons_own_logs_rest_after_a_round_and_others_do_not() {
+    let mut host = Host::new();
+    host.give_hand();
+    let (reader, entry) = host.fifo("a");
+    host.resume(1, "a", reader, None);
+    let (reader, own) = host.fifo("b");
+    host.resume_as(LogKey::Own(Own::Hypervisor), 2, "b", reader, None);
+    host.round();
+    rustix::io::write(&own, b"at once\n").unwrap();
+    host.whole_round();
+    assert_eq!(host.log("b"), "at once\n");
+    rustix::io::write(&own, b"later\n").unwrap();
+    rustix::io::write(&entry, b"at once\n").unwrap();
+    host.whole_round();
+    assert_eq!((host.log("a"), host.log("b")), ("at once\n".to_owned(), "at once\n".to_owned()));
+    host.now = host.thread.own_rest.unwrap();
+    host.whole_round();
+    host.whole_round();
+    assert_eq!(host.log("b"), "at once\nlater\n");
 }

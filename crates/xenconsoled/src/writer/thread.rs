@@ -27,17 +27,21 @@ const REST: Duration = Duration::from_micros(300);
 /// How soon a pipe is tried again that could not be waited for.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 /// Events of one round.
-const EVENTS: usize = 256;
+pub(super) const EVENTS: usize = 256;
 /// Empty hands that are kept ready: one is at work, and one takes its place when that gets stuck with its file.
 const HANDS_READY: usize = 2;
 const HANDS_MOST: usize = 8;
-/// The event loop's word for a command; streams have theirs.
+/// The event loop's words for a command and for the daemon's own logs; streams have theirs.
 const COMMAND: u64 = u64::MAX;
+pub(super) const OWN: u64 = u64::MAX - 1;
 
 /// What runs in the thread.
 #[derive(Debug)]
 pub struct Thread {
     pub(super) epoll: OwnedFd,
+    /// The pipes of the daemon's own logs, as one of those that the event loop waits for; and until when it does not.
+    pub(super) own: OwnedFd,
+    pub(super) own_rest: Option<Instant>,
     pub(super) line: Line,
     pub(super) places: Places,
     pub(super) desk: Desk,
@@ -69,8 +73,12 @@ impl Thread {
     pub(super) fn new(places: Places, book: Arc<Book>, kept: bool, line: Line) -> std::io::Result<Thread> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &line.wake, epoll::EventData::new_u64(COMMAND), epoll::EventFlags::IN)?;
+        let own = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &own, epoll::EventData::new_u64(OWN), epoll::EventFlags::IN)?;
         Ok(Thread {
             epoll,
+            own,
+            own_rest: None,
             line,
             desk: Desk::new(LogDirs::new(&places.log, places.console.as_ref()))?,
             places,
@@ -141,10 +149,14 @@ impl Thread {
         let now = clock();
         self.line.pulse.begin(now);
         self.desk.careful = !self.stuck.is_empty();
+        if self.own_rest.is_some_and(|until| until <= now) {
+            self.rest_own(None);
+        }
         let mut largest = 0;
         for event in &*events {
             match event.data.u64() {
                 COMMAND => self.obey(now),
+                OWN => self.turn_own(now, most.is_none()),
                 id => largest = largest.max(self.turn(StreamId(id), now)),
             }
         }
@@ -166,7 +178,7 @@ impl Thread {
         let paused = self.paused.iter().map(|(until, _)| *until).min();
         // Without a hand they have to wait.
         let [overdue, paused] = [overdue, paused].map(|at| at.filter(|_| !self.desk.hands.is_empty()));
-        let next = [retry, overdue, paused].into_iter().flatten().min()?;
+        let next = [retry, overdue, paused, self.own_rest].into_iter().flatten().min()?;
         next.saturating_duration_since(now).try_into().ok()
     }
 
@@ -240,7 +252,7 @@ impl Thread {
         let fifo = located.id();
         let pipe = located.open().map_err(|why| refuse(Code::PipeOpen, "pipe", why.to_string()))?;
         // It waits for nothing yet: to hear once that there is no writer cannot be helped.
-        epoll::add(&self.epoll, &pipe, epoll::EventData::new_u64(id.0), epoll::EventFlags::ET)
+        epoll::add(self.epoll_of(key), &pipe, epoll::EventData::new_u64(id.0), epoll::EventFlags::ET)
             .map_err(|why| refuse(Code::PipeOpen, "pipe", format!("cannot wait for it: {why}")))?;
         let source = Arc::new(Source::new(pipe, fifo, request.policy, id, Arc::clone(&self.book), account));
         source.set_rate(self.places.rate, now);
@@ -319,7 +331,7 @@ impl Thread {
                 stream.source().set_trouble(Some(why));
                 self.paused.push((until, id));
                 self.parked.remove(&id);
-                let _ = epoll::delete(&self.epoll, stream.source().pipe());
+                self.ignore(id);
                 self.line.report(Report::Stuck(id));
             }
             Turn::Stuck => {
@@ -328,7 +340,7 @@ impl Thread {
                     self.desk.careful = true;
                     // When it is well again it waits anew, and not as a parked one.
                     self.parked.remove(&id);
-                    let _ = epoll::delete(&self.epoll, stream.source().pipe());
+                    self.ignore(id);
                     self.line.report(Report::Stuck(id));
                 }
             }
@@ -339,7 +351,8 @@ impl Thread {
     fn watch(&self, id: StreamId, flags: epoll::EventFlags) {
         if let Some(stream) = self.streams.get(&id) {
             // A stream is registered as long as it is not stuck; changing that needs no memory (epoll_ctl(2)).
-            let _ = epoll::modify(&self.epoll, stream.source().pipe(), epoll::EventData::new_u64(id.0), flags);
+            let data = epoll::EventData::new_u64(id.0);
+            let _ = epoll::modify(self.epoll_of(stream.key()), stream.source().pipe(), data, flags);
         }
     }
 
@@ -368,7 +381,7 @@ impl Thread {
     fn listen(&mut self, id: StreamId, now: Instant) {
         let Some(stream) = self.streams.get(&id) else { return };
         let data = epoll::EventData::new_u64(id.0);
-        if let Err(why) = epoll::add(&self.epoll, stream.source().pipe(), data, epoll::EventFlags::IN) {
+        if let Err(why) = epoll::add(self.epoll_of(stream.key()), stream.source().pipe(), data, epoll::EventFlags::IN) {
             // For want of memory, or of watches (epoll_ctl(2)). Whoever may drop is relieved meanwhile.
             tracing::warn!("{}: cannot wait for its pipe: {why}; trying again", stream.key());
             stream.source().set_trouble(Some("its pipe cannot be waited for"));
