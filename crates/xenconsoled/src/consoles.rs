@@ -19,6 +19,7 @@ mod store;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -118,7 +119,7 @@ pub mod token {
 pub struct Consoles {
     manner: Manner,
     epoll: Arc<OwnedFd>,
-    events: Arc<EventChannels>,
+    events: Rc<EventChannels>,
     memory: Memory,
     store: Store,
     /// Which of the store's connections the event loop waits for, and whether to write.
@@ -168,7 +169,7 @@ impl Consoles {
         epoll: Arc<OwnedFd>,
         kept: BTreeMap<ConsoleKey, KeptConsole>,
     ) -> Result<Consoles, ConsolesError> {
-        let events = Arc::new(EventChannels::open()?);
+        let events = Rc::new(EventChannels::open()?);
         let memory = Memory::open()?;
         if let Some(why) = memory.without_grants() {
             tracing::debug!("rings are mapped without grants: {why}");
@@ -200,7 +201,7 @@ impl Consoles {
     }
 
     /// The handle of all event channels.
-    pub fn events(&self) -> &Arc<EventChannels> {
+    pub fn events(&self) -> &Rc<EventChannels> {
         &self.events
     }
 
@@ -488,9 +489,7 @@ impl Consoles {
 
     fn serve(&mut self, key: ConsoleKey, io: &mut World<'_>) {
         let Some(console) = self.consoles.get_mut(&key) else { return };
-        // What is typed while the event loop waits for it is an event of its own.
-        let is_heard = self.interest.get(&key).is_some_and(|(typing, _)| *typing);
-        let served = console.serve(&mut io.io(self.manner, &self.events), is_heard);
+        let served = console.serve(&mut io.io(self.manner, &self.events));
         if console.blocked() == Some(Blocked::Log) {
             self.held_back.insert(key);
         }

@@ -14,6 +14,9 @@ use crate::inlets::Inlets;
 use crate::key::{ConsoleKey, Own};
 use crate::logs::StreamId;
 
+/// Of what waits for a reader, so many chunks are shown in one turn: others have theirs.
+const CHUNKS: u32 = 16;
+
 /// What a console writes its log with, and how it is to treat what it shows.
 pub struct Io<'a> {
     /// All event channels.
@@ -171,11 +174,9 @@ impl Console {
         (has_room, !self.backlog.is_empty())
     }
 
-    /// Does what there is to do in both directions, and lets the guest's next event come unless there is a reason not to.
-    /// `is_heard`: the event loop waits for what is typed.
-    pub fn serve(&mut self, io: &mut Io<'_>, is_heard: bool) -> Result<(), PtyError> {
+    /// Takes what the guest has written, and lets its next event come unless there is a reason not to.
+    pub fn serve(&mut self, io: &mut Io<'_>) -> Result<(), PtyError> {
         let shown = self.take(io, false);
-        let typed = if is_heard { Ok(()) } else { self.type_in(io) };
         if let Some(link) = &self.link
             && !self.is_held
             && self.blocked.is_none()
@@ -183,7 +184,7 @@ impl Console {
             // A port that is not bound any more is found at the next look.
             let _ = io.events.unmask(link.local);
         }
-        shown.and(typed)
+        shown
     }
 
     /// Takes what the guest has written, into the log and to the pty, and then gives it the room back. `is_last`: whatever stands
@@ -244,11 +245,11 @@ impl Console {
     pub fn flush(&mut self) -> Result<bool, PtyError> {
         let Some(pty) = &mut self.pty else { return Ok(false) };
         let mut chunk = [0; 4096];
-        loop {
+        for _ in 0..CHUNKS {
             // Memory that cannot be read or written now can be at the next event.
-            let Ok(count @ 1..) = self.backlog.peek(&mut chunk) else { break };
+            let Ok(count) = self.backlog.peek(&mut chunk) else { break };
             let written = pty.write(&chunk[..count])?;
-            if self.backlog.consume(written).is_err() || written < count {
+            if self.backlog.consume(written).is_err() || written < count || count == 0 {
                 break;
             }
         }

@@ -2,7 +2,7 @@
 //! missing, and the log says how much.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use xen_sys::xen::{EventChannels, HypervisorConsole, XenError};
@@ -41,7 +41,7 @@ pub enum HypervisorError {
 #[derive(Debug)]
 pub struct Hypervisor {
     console: HypervisorConsole,
-    events: Arc<EventChannels>,
+    events: Rc<EventChannels>,
     port: Option<u32>,
     position: Position,
     /// What was read and is not in the log's pipe: a line that says what is missing, and what comes behind it.
@@ -55,7 +55,7 @@ pub struct Hypervisor {
 
 impl Hypervisor {
     /// The hypervisor's console, from where the last daemon was. `run` is the run directory.
-    pub fn new(run: &Path, events: Arc<EventChannels>, now: Instant) -> Result<Hypervisor, HypervisorError> {
+    pub fn new(run: &Path, events: Rc<EventChannels>, now: Instant) -> Result<Hypervisor, HypervisorError> {
         let console = HypervisorConsole::open()?;
         let path = || run.join(overrun::NAME).display().to_string();
         let position = Position::open(run).map_err(|why| HypervisorError::Position { path: path(), why })?;
