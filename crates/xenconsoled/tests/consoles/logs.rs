@@ -115,3 +115,24 @@ fn a_consoles_file_is_taken() {
     scene.log_holds("guest-db-8.log", "elsewhere\n");
     scene.log_holds("guest-db.log", "");
 }
+
+/// What a guest wrote last is looked at also while its events are held back.
+#[test]
+fn last_words_of_a_guest_that_is_held_back() {
+    if !StoreKind::C.available() {
+        return;
+    }
+    let scene = Scene::start(&["--log=guest"]);
+    let guest = scene.machine.guest(7, "web");
+    scene.tty(7);
+    guest.write("first words\n");
+    scene.log_holds("guest-web.log", "first words\n");
+    // While the daemon is at one event others come together, so it takes many.
+    until("a guest that is held back", || {
+        (0..5_000).for_each(|_| drop(guest.kick()));
+        (number(&scene.status(), "held") > 0).then_some(())
+    });
+    guest.put("last words\n");
+    scene.machine.destroy(&guest);
+    scene.log_holds("guest-web.log", "first words\nlast words\n");
+}
