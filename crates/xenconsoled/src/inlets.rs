@@ -154,13 +154,13 @@ impl Inlets {
         for own in due {
             doubts.extend(self.open(own, logs, now));
         }
-        let next = self.logs.values().filter_map(|log| match log.state {
-            State::Waiting(at) => Some(at),
-            // Somebody may be holding back until then.
-            State::Opening(_) | State::Doubting(_) => Some(log.since + OPENING).filter(|at| *at > now),
-            State::Ready(_) => None,
+        let next = self.logs.values().flat_map(|log| {
+            // Whoever fills it may be holding back until then, whatever it waits for itself.
+            let held = !matches!(log.state, State::Ready(_)) && log.since + OPENING > now;
+            let again = if let State::Waiting(at) = log.state { Some(at) } else { None };
+            [held.then_some(log.since + OPENING), again]
         });
-        self.due = next.min();
+        self.due = next.flatten().min();
         doubts
     }
 

@@ -226,3 +226,21 @@ fn an_earlier_daemons_log_goes_on_if_it_has_the_same_file() {
     assert_eq!(next.ends(), stream);
     assert!(next.opens().1.file.relative().ends_with("b.log"));
 }
+
+/// A guest that was started anew was held back until its log was tried again, for 5 s, where the log of its last life was slow to end.
+#[test]
+fn whoever_holds_back_is_seen_to_in_time_whatever_the_log_waits_for() {
+    let mut world = world();
+    world.want(7, wanted("a.log", "a-7.log"));
+    let (first, _) = world.opens();
+    world.opened(7, first);
+    world.inlets.end(console(7), &mut world.logs);
+    world.want(8, wanted("a.log", "a-8.log"));
+    let (own, since) = (console(8), world.now);
+    assert!(!world.inlets.is_ready(own, since));
+    assert!(world.inlets.deadline().is_some_and(|due| due <= since + OPENING), "nothing would wake it up");
+    world.now += OPENING;
+    world.process();
+    assert!(world.inlets.is_ready(own, world.now));
+    assert_eq!(world.inlets.deadline(), Some(since + AGAIN));
+}
