@@ -226,6 +226,8 @@ impl Store {
     }
 
     fn ask(&mut self, now: Instant) {
+        // Also while there is no connection: a time that is over must not be a deadline.
+        self.held.retain(|_, until| *until > now);
         if !self.session.is_connected() {
             return;
         }
@@ -233,11 +235,11 @@ impl Store {
             (self.list, self.listing) = (false, true);
             self.submit(Request::Directory { path: DOMAINS }, Purpose::Domains);
         }
-        if std::mem::take(&mut self.check) {
+        // One round of questions at a time: of many domains that end at once each says so.
+        if self.checks == 0 && std::mem::take(&mut self.check) {
             self.known.clone().into_iter().for_each(|domid| self.check(domid));
         }
         self.dirty.retain(|domid| self.known.contains(domid));
-        self.held.retain(|_, until| *until > now);
         let mut next = DomId::new(0);
         while self.looks.len() < LOOKS
             && let Some(from) = next
@@ -254,7 +256,8 @@ impl Store {
             }
             self.look(domid);
         }
-        let is_idle = self.dirty.is_empty() && self.looks.is_empty() && self.checks == 0 && !self.listing && !self.list;
+        let is_asking = self.checks > 0 || self.check || self.listing || self.list;
+        let is_idle = self.dirty.is_empty() && self.looks.is_empty() && !is_asking;
         if is_idle && !std::mem::replace(&mut self.settled, true) {
             self.found.push_back(Found::Settled);
         }
@@ -319,10 +322,16 @@ impl Store {
                     Err(_) => {}
                 }
             }
-            Purpose::Introduced(domid) => {
-                let introduced = matches!(result, Ok(Reply::Flag(true)));
-                self.answered(domid, |look| look.introduced = introduced);
+            // A look that was cut off says nothing of the domain, least of all that it is gone. Replies to the rest of it find no look.
+            Purpose::Introduced(domid) | Purpose::Name(domid) | Purpose::Node(domid, ..) if matches!(&result, Err(why) if why.errno().is_none()) => {
+                if self.looks.remove(&domid).is_some() {
+                    self.dirty.insert(domid);
+                }
             }
+            Purpose::Introduced(domid) => match result {
+                Ok(answer) => self.answered(domid, |look| look.introduced = answer == Reply::Flag(true)),
+                Err(_) => drop(self.looks.remove(&domid)),
+            },
             Purpose::Name(domid) => {
                 let name = value(result);
                 self.answered(domid, |look| look.seen.name = name);
@@ -403,4 +412,51 @@ fn watched(domid: DomId) -> [String; 2] {
 /// The domain that an event is about.
 fn domain_of(path: &str) -> Option<DomId> {
     path.strip_prefix(DOMAINS)?.strip_prefix('/')?.split('/').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const DOMID: DomId = DomId::MAX;
+
+    /// A store that knows one domain and is not connected.
+    fn store() -> Store {
+        let mut store = Store::new(Vec::new()).unwrap();
+        store.known.insert(DOMID);
+        store
+    }
+
+    fn lost<T>() -> Result<T, Error> {
+        Err(Error::Disconnected("the store was killed".into()))
+    }
+
+    /// A connection that was lost while a domain was being looked at ended its console: what was asked is answered by an error first.
+    #[test]
+    fn a_look_that_is_cut_off_is_not_the_end_of_a_domain() {
+        for answered in 0..=1 {
+            let mut store = store();
+            let open = 2 + KINDS.len() * NODES.len();
+            store.looks.insert(DOMID, Look { open, introduced: false, seen: Seen::default() });
+            let introduced = if answered == 1 { Ok(Reply::Flag(true)) } else { lost() };
+            store.reply(Purpose::Introduced(DOMID), introduced);
+            for (kind, node) in KINDS.into_iter().flat_map(|kind| (0..NODES.len()).map(move |node| (kind, node))) {
+                store.reply(Purpose::Node(DOMID, kind, node), lost());
+            }
+            store.reply(Purpose::Name(DOMID), lost());
+            assert!(store.found().is_none() && store.looks.is_empty(), "{answered} answered");
+            assert!(store.known.contains(&DOMID) && store.dirty.contains(&DOMID), "{answered} answered");
+        }
+    }
+
+    /// A domain that had to wait for its next look when the store went kept the main loop busy until the store was back.
+    #[test]
+    fn without_a_store_nobody_is_in_a_hurry() {
+        let (mut store, now) = (store(), Instant::now());
+        store.held.insert(DOMID, now);
+        let later = now + Duration::from_secs(1);
+        store.process(later);
+        assert!(store.deadline().is_none_or(|due| due > later), "it would be called again and again");
+    }
 }
