@@ -98,7 +98,12 @@ impl Hypervisor {
 
     /// Reads what is there, if that is due.
     pub fn process(&mut self, inlets: &mut Inlets, now: Instant) {
-        if self.due.is_none_or(|due| due > now) || !inlets.is_ready(Own::Hypervisor, now) {
+        if self.due.is_none_or(|due| due > now) {
+            return;
+        }
+        if !inlets.is_ready(Own::Hypervisor, now) {
+            // Until [`Hypervisor::log_ready`], or until it is waited for no more.
+            self.due = Some(now + FULL);
             return;
         }
         self.due = None;
