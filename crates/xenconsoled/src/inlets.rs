@@ -56,6 +56,23 @@ struct Log {
     lost: u64,
     /// When it was first wanted.
     since: Instant,
+    /// Why it cannot be opened, as it was said last: once is enough.
+    said: Option<String>,
+}
+
+impl Log {
+    fn new(wanted: Wanted, is_other: bool, state: State, now: Instant) -> Log {
+        Log { wanted, is_other, state, inlet: None, pipe: None, lost: 0, since: now, said: None }
+    }
+
+    /// It cannot be opened now.
+    fn put_off(&mut self, why: String, now: Instant) {
+        self.state = State::Waiting(now + AGAIN);
+        if self.said.as_ref() != Some(&why) {
+            tracing::warn!("{why}; trying again");
+            self.said = Some(why);
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,40 +121,44 @@ impl Inlets {
             let names = [(&wanted.file, false), (&wanted.other, true)];
             let found = names.into_iter().find(|(name, _)| self.path(name).as_ref() == Some(&request.file));
             if let Some((_, is_other)) = found {
-                let log =
-                    Log { wanted, is_other, state: State::Ready(stream), inlet: None, pipe: None, lost: 0, since: now };
-                self.logs.insert(own, log);
+                let (Keeping { limit, copies, .. }, Wanted { policy, stamp, .. }) = (&self.keeping, &wanted);
+                let (limit, copies, policy, stamp) = (*limit, *copies, *policy, *stamp);
+                // In the manner that this daemon was told to.
+                logs.adjust_own(own, Request { limit, copies, policy, stamp, ..request.clone() });
+                self.logs.insert(own, Log::new(wanted, is_other, State::Ready(stream), now));
                 return;
             }
             logs.end_own(own);
         }
-        let log =
-            Log { wanted, is_other: false, state: State::Waiting(now), inlet: None, pipe: None, lost: 0, since: now };
-        self.logs.insert(own, log);
+        self.logs.insert(own, Log::new(wanted, false, State::Waiting(now), now));
         self.due = Some(now);
     }
 
-    /// A log that an earlier daemon filled, whose pipe this is.
-    pub fn resume(&mut self, own: Own, pipe: impl AsFd) {
+    /// A log that an earlier daemon filled, whose pipe this is. Where that cannot be opened again it gets another.
+    pub fn resume(&mut self, own: Own, pipe: impl AsFd, logs: &mut Logs, now: Instant) {
         if let Some(log) = self.logs.get_mut(&own).filter(|log| log.inlet.is_none()) {
             match Inlet::of(pipe) {
                 Ok(inlet) => log.inlet = Some(inlet),
-                Err(why) => tracing::error!("{}: its pipe cannot be opened again: {why}", LogKey::Own(own)),
+                Err(why) => {
+                    logs.end_own(own);
+                    log.put_off(format!("{}: its pipe cannot be opened again: {why}", LogKey::Own(own)), now);
+                    self.see_to(now + AGAIN);
+                }
             }
         }
     }
 
     /// This log is wanted no more.
     pub fn end(&mut self, own: Own, logs: &mut Logs) {
-        let Some(Log { state, inlet, pipe, .. }) = self.logs.remove(&own) else { return };
+        let Some(Log { state, inlet, pipe, lost, .. }) = self.logs.remove(&own) else { return };
         logs.end_own(own);
         match (state, inlet, pipe) {
             (State::Opening(stream), Some(inlet), _) => drop(self.leaving.insert(stream, inlet)),
             (State::Waiting(_) | State::Doubting(_), Some(inlet), Some(pipe)) => {
-                let lost = inlet.waiting() + inlet.missed().0;
-                tracing::warn!("{}: it never could be opened; {lost} bytes are lost", LogKey::Own(own));
+                never_opened(own, inlet.waiting() + inlet.missed().0);
                 let _ = std::fs::remove_file(pipe);
             }
+            (_, None, _) if lost > 0 => never_opened(own, lost),
             _ => {}
         }
     }
@@ -197,8 +218,7 @@ impl Inlets {
         let request = match made {
             Ok(request) => request,
             Err(why) => {
-                tracing::warn!("{}: {why}; trying again", LogKey::Own(own));
-                log.state = State::Waiting(now + AGAIN);
+                log.put_off(format!("{}: {why}", LogKey::Own(own)), now);
                 return None;
             }
         };
@@ -221,8 +241,7 @@ impl Inlets {
                 self.open(own, logs, now)
             }
             Err(Conflict::Own(_) | Conflict::Entry(_)) => {
-                tracing::warn!("{}: {shown} is another log's file; trying again", LogKey::Own(own));
-                log.state = State::Waiting(now + AGAIN);
+                log.put_off(format!("{}: {shown} is another log's file", LogKey::Own(own)), now);
                 None
             }
         }
@@ -242,17 +261,18 @@ impl Inlets {
     pub fn opened(&mut self, own: Own, stream: StreamId) -> bool {
         self.leaving.remove(&stream);
         let Some(log) = self.logs.get_mut(&own).filter(|log| log.state == State::Opening(stream)) else { return false };
-        log.state = State::Ready(stream);
+        (log.state, log.said) = (State::Ready(stream), None);
         true
     }
 
     /// A log could not be opened.
     pub fn refused(&mut self, own: Own, stream: StreamId, refusal: &Refusal, now: Instant) {
-        self.leaving.remove(&stream);
+        if let Some(inlet) = self.leaving.remove(&stream) {
+            never_opened(own, inlet.waiting() + inlet.missed().0);
+        }
         let Some(log) = self.logs.get_mut(&own).filter(|log| log.state == State::Opening(stream)) else { return };
-        tracing::warn!("{refusal}; trying again");
         // What is in its pipe waits for the next one, which has the same pipe.
-        log.state = State::Waiting(now + AGAIN);
+        log.put_off(refusal.to_string(), now);
         self.see_to(now + AGAIN);
     }
 
@@ -334,6 +354,11 @@ impl Inlets {
     pub fn wanted(&self) -> impl Iterator<Item = Own> {
         self.logs.keys().copied()
     }
+}
+
+/// A log is given up that was never open.
+fn never_opened(own: Own, lost: u64) {
+    tracing::warn!("{}: it never could be opened; {lost} bytes are lost", LogKey::Own(own));
 }
 
 #[cfg(test)]

@@ -244,3 +244,42 @@ fn whoever_holds_back_is_seen_to_in_time_whatever_the_log_waits_for() {
     assert!(world.inlets.is_ready(own, world.now));
     assert_eq!(world.inlets.deadline(), Some(since + AGAIN));
 }
+
+/// A daemon that was started with another `--console-limit`, `--console-copies` or `--timestamp` left its predecessor's logs as they were.
+#[test]
+fn an_earlier_daemons_log_goes_on_as_this_one_is_told() {
+    let mut world = world();
+    world.want(7, wanted("a.log", "a-7.log"));
+    let (stream, request) = world.opens();
+    let mut next = self::world();
+    (next.inlets.keeping.limit, next.inlets.keeping.copies) = (4096, 7);
+    let fifo = FifoId { dev: 0, ino: 1, born: 0 };
+    next.logs.resume(stream, LogKey::Own(console(7)), request.clone(), fifo, false);
+    next.want(7, Wanted { stamp: Stamp::Line, ..wanted("a.log", "a-7.log") });
+    let expected = Request { limit: 4096, copies: 7, stamp: Stamp::Line, ..request };
+    assert_eq!(next.logs.action(), Some(Action::Adjust(stream, expected.clone())));
+    assert_eq!(next.logs.own(console(7)), Some((stream, &expected)));
+    assert_eq!(next.logs.action(), None);
+}
+
+/// Without a descriptor for it at that moment, a log that went on from an earlier daemon was never written again.
+#[test]
+fn an_earlier_daemons_log_whose_pipe_cannot_be_opened_gets_another() {
+    let mut world = world();
+    world.want(7, wanted("a.log", "a-7.log"));
+    let (stream, request) = world.opens();
+    let mut next = self::world();
+    let fifo = FifoId { dev: 0, ino: 1, born: 0 };
+    next.logs.resume(stream, LogKey::Own(console(7)), request, fifo, false);
+    next.want(7, wanted("a.log", "a-7.log"));
+    let (own, now) = (console(7), next.now);
+    // What is below /proc/self/fd for a socket cannot be opened.
+    next.inlets.resume(own, std::os::unix::net::UnixDatagram::unbound().unwrap(), &mut next.logs, now);
+    assert_eq!(next.ends(), stream);
+    next.ended(stream);
+    next.process();
+    let (second, request) = next.opens();
+    next.opened(7, second);
+    next.inlets.write(own, b"text", |_| ());
+    assert_eq!(next.pipe(&request), "text");
+}

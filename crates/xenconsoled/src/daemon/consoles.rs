@@ -122,7 +122,7 @@ impl Daemon {
         self.inlets.want(own, wanted, &mut self.logs, now);
         let stream = self.logs.own(own).map(|(stream, _)| stream);
         if let Some(source) = stream.and_then(|stream| self.relief.source(stream)) {
-            self.inlets.resume(own, source.pipe());
+            self.inlets.resume(own, source.pipe(), &mut self.logs, now);
         }
     }
 

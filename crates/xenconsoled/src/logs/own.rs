@@ -68,6 +68,23 @@ impl Logs {
         Ok(stream)
     }
 
+    /// One of the daemon's own logs goes on with other bounds and in another manner; with as many copies as before where more would
+    /// get in another's way.
+    pub fn adjust_own(&mut self, own: Own, mut request: Request) {
+        let Some(OwnLog { stream, request: old }) = self.own.get(&own) else { return };
+        let (stream, old) = (*stream, old.clone());
+        let claims = self.claims_of(&LogKey::Own(own));
+        claims.remove(&old.file, &stream);
+        if claims.conflict(&request.file, request.copies).is_some() {
+            request.copies = old.copies;
+        }
+        claims.add(request.file.clone(), request.copies, stream);
+        if request != old {
+            self.own.insert(own, OwnLog { stream, request: request.clone() });
+            self.actions.push_back(Action::Adjust(stream, request));
+        }
+    }
+
     /// What one of the daemon's own logs is written to, and its number.
     pub fn own(&self, own: Own) -> Option<(StreamId, &Request)> {
         self.own.get(&own).map(|log| (log.stream, &log.request))
