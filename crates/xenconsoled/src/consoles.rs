@@ -531,6 +531,7 @@ impl Consoles {
     /// A domain is gone: what is in its ring is the last of it.
     fn gone(&mut self, key: ConsoleKey, io: &mut World<'_>) {
         self.said.remove(&key);
+        self.doubts.remove(&key);
         let Some(mut console) = self.consoles.remove(&key) else { return };
         // A pty that is broken now is gone either way.
         let _ = console.take(&mut io.io(self.manner, &self.events), true);
@@ -546,6 +547,16 @@ impl Consoles {
             self.partings.add(pty, console.backlog, io.now);
         }
         tracing::debug!("{key}: gone");
+    }
+
+    /// The event loop waits for none of these any more: nobody takes anything from them, and they would wake it up for ever.
+    pub fn ignore(&self) {
+        let ptys = self.consoles.values().filter_map(|console| console.pty.as_ref()).map(Pty::master);
+        let store = self.store.fd().map(|(fd, _)| fd);
+        for fd in ptys.chain(store).chain([self.events.as_fd()]) {
+            // One that is not waited for now is as well.
+            let _ = epoll::delete(&*self.epoll, fd);
+        }
     }
 
     fn wait_for_store(&mut self) {

@@ -146,7 +146,7 @@ impl Daemon {
         let is_apart = settings.places.console.is_some();
         let inlets = Inlets::new(settings.keeping, settings.rules.clone(), is_apart);
         let kept = Kept::open(&settings.rules, notify, received);
-        let (kept, mut legacy) = kept.map_err(|why| DaemonError::Keep { run: run.display().to_string(), why })?;
+        let (mut kept, mut legacy) = kept.map_err(|why| DaemonError::Keep { run: run.display().to_string(), why })?;
         let writers = Writers::start(settings.places, Arc::clone(kept.book()), kept.is_kept());
         let writers = writers.map_err(system("start a writer"))?;
         let add = |fd: &dyn AsFd, token| {
@@ -166,6 +166,10 @@ impl Daemon {
             logs.set_own_apart();
         }
         let kept_consoles = std::mem::take(&mut legacy.consoles);
+        if settings.consoles.is_none() {
+            // Nobody will serve them, and clients that hold on to them shall notice.
+            kept_consoles.keys().for_each(|key| kept.forget_console(*key));
+        }
         let consoles = settings.consoles.map(|consoles| {
             Consoles::new(consoles.manner, xenstore::Address::candidates(), Arc::clone(&epoll), kept_consoles)
         });
@@ -513,6 +517,9 @@ impl Daemon {
         if let Some(notify) = self.kept.notify() {
             notify.stopping();
             notify.process();
+        }
+        if let Some(consoles) = &self.consoles {
+            consoles.ignore();
         }
         self.store.say_goodbye(Instant::now());
         self.writers.tell_all(|| Command::Stop(deadline));
