@@ -294,7 +294,7 @@ impl Consoles {
         let ring_ref = nodes.ring_ref.as_deref().and_then(scan::ring_ref);
         let Some((ring_ref, remote)) = ring_ref.zip(nodes.port.as_deref().and_then(scan::port)) else { return };
         let was_linked = self.consoles.get(&key).is_some_and(|console| console.link().is_some());
-        match self.connect(key, ring_ref, remote) {
+        match self.connect(key, ring_ref, remote, io) {
             Ok(None) => {}
             Ok(Some(link)) => {
                 if !self.consoles.contains_key(&key) && !self.add(key, nodes.limit.as_deref()) {

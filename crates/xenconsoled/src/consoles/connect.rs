@@ -4,8 +4,8 @@ use std::io;
 
 use xen_sys::xen::Page;
 
-use super::Consoles;
 use super::console::{Link, Mapped};
+use super::{Consoles, World};
 use crate::key::{ConsoleKey, Kind};
 
 /// The grant that is reserved for the primary console (`GNTTAB_RESERVED_CONSOLE`, xen/include/public/grant_table.h).
@@ -42,6 +42,7 @@ impl Consoles {
         key: ConsoleKey,
         ring_ref: u64,
         remote: u32,
+        io: &mut World<'_>,
     ) -> Result<Option<Link>, ConnectError> {
         let domid = key.domid.number();
         let old = self.consoles.get(&key).and_then(|console| console.link());
@@ -56,6 +57,11 @@ impl Consoles {
                 Err(_) => return Ok(None),
                 Ok(local) => bound = Some(local),
             }
+        }
+        // What the guest wrote last may be in this page alone. Whoever waits goes on to wait: mostly it is the same page again. A pty
+        // that is broken is found at its next use.
+        if let Some(console) = self.consoles.get_mut(&key) {
+            let _ = console.take(&mut io.io(self.manner, &self.events), false);
         }
         // Before another is mapped: a domain that is gone stays half alive as long as a page of it is mapped.
         if let Some(link) = self.consoles.get_mut(&key).and_then(|console| console.set_link(None)) {

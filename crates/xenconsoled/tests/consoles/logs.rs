@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 
-use testbed::{StoreKind, until};
+use testbed::{StoreKind, console_nodes, until};
 
 use crate::mount;
 use crate::repeats;
@@ -135,4 +135,26 @@ fn last_words_of_a_guest_that_is_held_back() {
     guest.put("last words\n");
     scene.machine.destroy(&guest);
     scene.log_holds("guest-web.log", "first words\nlast words\n");
+}
+
+/// Where a guest's console moved to another page, or another domain took the id before that was noticed, what the old page still held
+/// was missing from the log and the pty.
+#[test]
+fn what_a_page_holds_is_taken_before_another_takes_its_place() {
+    if !StoreKind::C.available() {
+        return;
+    }
+    let scene = Scene::start(&["--log=guest"]);
+    let mut guest = scene.machine.guest(7, "web");
+    let mut tty = Tty::open(&scene.tty(7));
+    guest.write("one\n");
+    tty.read_until("one\n");
+    guest.put_silently("two\n");
+    guest.move_console();
+    guest.console_mut().change_port(9);
+    scene.machine.announce(&guest, &console_nodes(&guest));
+    until("another port", || guest.is_bound().then_some(()));
+    guest.write("three\n");
+    assert_eq!(String::from_utf8_lossy(&tty.read_until("three\n")), "two\nthree\n");
+    scene.log_holds("guest-web.log", "one\ntwo\nthree\n");
 }
