@@ -311,12 +311,8 @@ impl Consoles {
                 }
             }
             Err(why) => {
-                let why = why.to_string();
-                if self.said.get(&key) != Some(&why) {
-                    let what = if was_linked { "disconnected" } else { "cannot be connected" };
-                    tracing::warn!("{key}: {what}: {why}; trying again");
-                    self.said.insert(key, why);
-                }
+                let what = if was_linked { "disconnected" } else { "cannot be connected" };
+                self.say_once(key, why.to_string(), |why| tracing::warn!("{key}: {what}: {why}; trying again"));
                 self.retry(key.domid, io.now);
             }
         }
@@ -325,6 +321,14 @@ impl Consoles {
         }
         self.publish(key, nodes.tty.as_deref());
         self.attend(key);
+    }
+
+    /// Says why something of a console is not to be had, unless that was the last that was said of it.
+    fn say_once(&mut self, key: ConsoleKey, why: String, say: impl FnOnce(&str)) {
+        if self.said.get(&key) != Some(&why) {
+            say(&why);
+            self.said.insert(key, why);
+        }
     }
 
     fn retry(&mut self, domid: DomId, now: Instant) {
@@ -352,7 +356,8 @@ impl Consoles {
         let backlog = match Backlog::new(limit.bytes) {
             Ok(backlog) => backlog,
             Err(why) => {
-                tracing::error!("{key}: no memory for what waits for a reader: {why}; trying again");
+                let why = format!("no memory for what waits for a reader: {why}");
+                self.say_once(key, why, |why| tracing::error!("{key}: {why}; trying again"));
                 return false;
             }
         };
@@ -377,11 +382,7 @@ impl Consoles {
                 self.wishes.push_back(Wish::Keep(key));
             }
             Err(why) => {
-                let why = why.to_string();
-                if self.said.get(&key) != Some(&why) {
-                    tracing::error!("{key}: {why}; trying again");
-                    self.said.insert(key, why);
-                }
+                self.say_once(key, why.to_string(), |why| tracing::error!("{key}: {why}; trying again"));
                 self.retry(key.domid, Instant::now());
             }
         }
