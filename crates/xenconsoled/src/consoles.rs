@@ -31,6 +31,7 @@ use xenstore::Address;
 use crate::inlets::{Inlets, Wanted};
 use crate::key::{ConsoleKey, Kind};
 use crate::logs::StreamId;
+use crate::waiting::Waiting;
 use backlog::Backlog;
 use console::{Blocked, Console, Io};
 use limit::Limit;
@@ -122,8 +123,7 @@ pub struct Consoles {
     events: Rc<EventChannels>,
     memory: Memory,
     store: Store,
-    /// Which of the store's connections the event loop waits for, and whether to write.
-    waiting_for: Option<(u64, bool)>,
+    waiting: Waiting,
     consoles: BTreeMap<ConsoleKey, Console>,
     by_port: HashMap<u32, ConsoleKey>,
     /// How the event loop waits for each pty.
@@ -182,7 +182,7 @@ impl Consoles {
             events,
             memory,
             store: Store::new(addresses)?,
-            waiting_for: None,
+            waiting: Waiting::new(token::STORE),
             consoles: BTreeMap::new(),
             by_port: HashMap::new(),
             interest: HashMap::new(),
@@ -229,7 +229,10 @@ impl Consoles {
             }
         }
         let is_idle = self.store.process(io.now);
-        while let Some(found) = self.store.found() {
+        // What is wished for comes first: a domain that is gone by then has had its log.
+        while self.wishes.is_empty()
+            && let Some(found) = self.store.found()
+        {
             self.found(found, io);
         }
         while let Some(port) = self.holds.due(io.now) {
@@ -259,9 +262,9 @@ impl Consoles {
             }
             Found::Settled => {
                 self.is_lost = false;
-                for (key, _) in std::mem::take(&mut self.kept) {
-                    self.wishes.push_back(Wish::Forget(key));
-                }
+                // Those that could not be connected yet are tried again.
+                let gone = self.kept.extract_if(.., |key, _| !self.retry.contains(&key.domid));
+                self.wishes.extend(gone.map(|(key, _)| Wish::Forget(key)));
                 self.wishes.push_back(Wish::Settled);
             }
             Found::Lost(why) => {
@@ -293,10 +296,18 @@ impl Consoles {
         }
         let ring_ref = nodes.ring_ref.as_deref().and_then(scan::ring_ref);
         let Some((ring_ref, remote)) = ring_ref.zip(nodes.port.as_deref().and_then(scan::port)) else { return };
+        if self.consoles.get_mut(&key).is_some_and(|console| console.is_anothers(name)) {
+            // Another domain has taken the id. Clients of the old one have no business with it.
+            self.gone(key, io);
+        }
         let was_linked = self.consoles.get(&key).is_some_and(|console| console.link().is_some());
         match self.connect(key, ring_ref, remote, io) {
             Ok(None) => {}
             Ok(Some(link)) => {
+                // What was connected is no more, so this may be another domain.
+                if self.consoles.get(&key).is_some_and(|console| console.name.as_deref() != name) {
+                    self.gone(key, io);
+                }
                 if !self.consoles.contains_key(&key) && !self.add(key, nodes.limit.as_deref()) {
                     let _ = self.events.unbind(link.local());
                     return self.retry(key.domid, io.now);
@@ -306,6 +317,8 @@ impl Consoles {
                     console.set_link(Some(link));
                 }
                 self.want_log(key, name);
+                // Whose port that was is seen by the next look: the id may have been given away since this one.
+                self.store.look_at(key.domid);
                 if self.said.remove(&key).is_some() {
                     tracing::info!("{key}: connected");
                 }
@@ -386,6 +399,11 @@ impl Consoles {
                 self.retry(key.domid, Instant::now());
             }
         }
+    }
+
+    /// Whether this one could not be connected yet, and is tried again.
+    pub fn is_tried_again(&self, key: ConsoleKey) -> bool {
+        self.retry.contains(&key.domid)
     }
 
     /// What is to be kept of a console: the pty's master and slave, and what waits for a reader.
@@ -533,6 +551,9 @@ impl Consoles {
     fn gone(&mut self, key: ConsoleKey, io: &mut World<'_>) {
         self.said.remove(&key);
         self.doubts.remove(&key);
+        if self.kept.remove(&key).is_some() {
+            self.wishes.extend([Wish::NoLog(key), Wish::Forget(key)]);
+        }
         let Some(mut console) = self.consoles.remove(&key) else { return };
         // A pty that is broken now is gone either way.
         let _ = console.take(&mut io.io(self.manner, &self.events), true);
@@ -561,25 +582,11 @@ impl Consoles {
     }
 
     fn wait_for_store(&mut self) {
-        let connection = self.store.connection();
-        let Some((fd, write)) = self.store.fd() else {
-            self.waiting_for = None;
-            return;
-        };
-        let flags = if write { epoll::EventFlags::IN | epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
-        let data = epoll::EventData::new_u64(token::STORE);
-        let done = match self.waiting_for {
-            Some(now) if now == (connection, write) => Ok(()),
-            Some((now, _)) if now == connection => epoll::modify(&*self.epoll, fd, data, flags),
-            _ => epoll::add(&*self.epoll, fd, data, flags),
-        };
-        match done {
-            Ok(()) => self.waiting_for = Some((connection, write)),
-            // For want of memory (epoll_ctl(2)).
-            Err(why) => {
-                tracing::error!("cannot wait for xenstore: {why}; trying again");
-                self.again.get_or_insert(Instant::now() + AGAIN);
-            }
+        let fd = self.store.fd();
+        // For want of memory (epoll_ctl(2)).
+        if let Err(why) = self.waiting.wait(&self.epoll, self.store.connection(), fd) {
+            tracing::error!("cannot wait for xenstore: {why}; trying again");
+            self.again.get_or_insert(Instant::now() + AGAIN);
         }
     }
 }

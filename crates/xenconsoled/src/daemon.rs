@@ -30,6 +30,7 @@ use crate::settings::Settings;
 use crate::stale::Stale;
 use crate::status::{self, HypervisorStatus, Status};
 use crate::store::{Finding, Store};
+use crate::waiting::Waiting;
 use crate::writer::{Command, Report};
 use crate::writers::{WriterId, Writers};
 use summary::Summary;
@@ -105,8 +106,7 @@ fn system<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> Daem
 pub struct Daemon {
     epoll: Arc<OwnedFd>,
     store: Store,
-    /// Which of the store's connections the event loop waits for, and whether to write.
-    waiting_for: Option<(u64, bool)>,
+    waiting: Waiting,
     logs: Logs,
     inlets: Inlets,
     consoles: Option<Consoles>,
@@ -174,11 +174,11 @@ impl Daemon {
             Consoles::new(consoles.manner, xenstore::Address::candidates(), Arc::clone(&epoll), kept_consoles)
         });
         let consoles = consoles.transpose()?;
-        let (waiting_for, is_lost, opening, owed) = (None, false, HashMap::new(), vec![None]);
+        let (is_lost, opening, owed) = (false, HashMap::new(), vec![None]);
         let mut daemon = Daemon {
             epoll,
             store,
-            waiting_for,
+            waiting: Waiting::new(STORE),
             logs,
             inlets,
             consoles,
@@ -212,7 +212,11 @@ impl Daemon {
         }
         self.logs.begin_at(next);
         for Resumed { id, line, source, hand } in logs {
-            let Line { key, request, fifo, ending, .. } = line;
+            let Line { key, mut request, fifo, ending, .. } = line;
+            if key.entry().is_none() {
+                // Their directory may be another by now.
+                request.file = self.inlets.place(&request.file);
+            }
             self.logs.resume(id, key.clone(), request.clone(), fifo, ending.is_some());
             self.relief.add(id, Arc::clone(&source));
             self.writers.resume(id, key, request, source, hand);
@@ -492,21 +496,8 @@ impl Daemon {
 
     /// Keeps the event loop waiting for the right connection.
     fn wait_for_store(&mut self) -> Result<(), DaemonError> {
-        let connection = self.store.connection();
-        let Some((fd, write)) = self.store.fd() else {
-            // A descriptor that was closed is no longer waited for (epoll(7)).
-            self.waiting_for = None;
-            return Ok(());
-        };
-        let flags = if write { epoll::EventFlags::IN | epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
-        let data = epoll::EventData::new_u64(STORE);
-        let done = match self.waiting_for {
-            Some(now) if now == (connection, write) => Ok(()),
-            Some((now, _)) if now == connection => epoll::modify(&*self.epoll, fd, data, flags),
-            _ => epoll::add(&*self.epoll, fd, data, flags),
-        };
-        self.waiting_for = Some((connection, write));
-        done.map_err(system("wait for xenstore"))
+        let fd = self.store.fd();
+        self.waiting.wait(&self.epoll, self.store.connection(), fd).map_err(system("wait for xenstore"))
     }
 
     /// Says goodbye in the store, so that no client waits for nothing; then what is in the pipes is written.

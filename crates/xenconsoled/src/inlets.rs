@@ -190,6 +190,11 @@ impl Inlets {
         self.due
     }
 
+    /// Where a log that an earlier daemon wrote as `file` goes on: in the directory that they have now.
+    pub fn place(&self, file: &LogPath) -> LogPath {
+        file.name().to_str().and_then(|name| self.path(name)).unwrap_or_else(|| file.clone())
+    }
+
     fn path(&self, name: &str) -> Option<LogPath> {
         let root = if self.is_apart { &self.keeping.dir } else { &self.rules.log };
         LogPath::new(self.keeping.dir.path().join(name).as_os_str().as_encoded_bytes(), root).ok()

@@ -46,6 +46,7 @@ mod status;
 mod store;
 mod stream;
 mod turns;
+mod waiting;
 mod writer;
 mod writers;
 

@@ -121,7 +121,12 @@ pub struct Console {
     /// The domain's name, as it was when its log was last asked for.
     pub name: Option<Vec<u8>>,
     counts: Counts,
+    /// Looks until it is known whose port was bound.
+    to_confirm: u8,
 }
+
+/// One may have been under way when the port was bound.
+const LOOKS: u8 = 2;
 
 impl Console {
     /// A console with nothing on the guest's side yet.
@@ -138,6 +143,7 @@ impl Console {
             is_published: false,
             name: None,
             counts: Counts::default(),
+            to_confirm: 0,
         }
     }
 
@@ -148,8 +154,17 @@ impl Console {
 
     /// Another guest's side, or none; answers with the old one.
     pub fn set_link(&mut self, link: Option<Link>) -> Option<Link> {
+        self.to_confirm = if link.is_some() { LOOKS } else { self.to_confirm };
         (self.is_held, self.blocked) = (false, None);
         std::mem::replace(&mut self.link, link)
+    }
+
+    /// One more look found its domain to have this name. True if the console is another domain's: that of the port that was bound is
+    /// known for sure only by a look that began after it was. A domain that is renamed later stays the same.
+    pub fn is_anothers(&mut self, name: Option<&[u8]>) -> bool {
+        let is_unsure = self.link.is_none() || self.to_confirm > 0;
+        self.to_confirm = self.to_confirm.saturating_sub(1);
+        is_unsure && self.name.as_deref() != name
     }
 
     /// What was counted.

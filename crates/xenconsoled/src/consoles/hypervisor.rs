@@ -146,6 +146,7 @@ impl Hypervisor {
             let mut bytes = vec![0; inlet::MOST];
             let asked = self.position.index();
             let (count, next) = self.console.read(asked, &mut bytes)?;
+            self.is_said = false;
             if count == 0 {
                 return Ok(false);
             }

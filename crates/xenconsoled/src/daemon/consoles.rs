@@ -1,5 +1,6 @@
 //! Consoles in the main loop: what they wish for, and what comes of it.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use logproto::{Policy, Refusal, Stamp};
@@ -128,8 +129,13 @@ impl Daemon {
 
     /// Logs of earlier daemons that nobody wants.
     fn end_unwanted(&mut self) {
-        let wanted: Vec<Own> = self.inlets.wanted().collect();
-        let unwanted: Vec<Own> = self.logs.all_own().filter(|own| !wanted.contains(own)).collect();
+        let wanted: BTreeSet<Own> = self.inlets.wanted().collect();
+        let may_come = |own: &Own| match (own, &self.consoles) {
+            (Own::Console(key), Some(consoles)) => consoles.is_tried_again(*key),
+            _ => false,
+        };
+        let is_unwanted = |own: &Own| !wanted.contains(own) && !may_come(own);
+        let unwanted: Vec<Own> = self.logs.all_own().filter(is_unwanted).collect();
         unwanted.into_iter().for_each(|own| self.logs.end_own(own));
     }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use rustix::process::{Signal, kill_process};
 use testbed::{StoreKind, until};
 
 use crate::repeats;
@@ -135,4 +136,29 @@ fn without_event_channels_the_daemon_ends_and_says_so() {
     Tty::open(&scene.tty(7)).shows("hello\n");
     scene.machine.hypervisor().hang_up();
     until("the reason", || scene.said().contains("the handle of all event channels is broken").then_some(()));
+}
+
+/// Where a domain's id was given to another before the daemon had noticed its end, the new one got the old one's pty: its clients saw
+/// what the old one had written, and what they typed went to the new one.
+#[test]
+fn another_domain_of_the_same_id_has_another_pty() {
+    if !StoreKind::C.available() {
+        return;
+    }
+    let scene = Scene::start(&["--log=guest"]);
+    let old = scene.machine.guest(7, "old");
+    let mut session = Tty::open(&scene.tty(7));
+    old.write("of the old one\n");
+    session.shows("of the old one\n");
+    let daemon = until("a daemon", || scene.daemon());
+    kill_process(daemon, Signal::STOP).unwrap();
+    old.put("its last words\n");
+    scene.machine.destroy(&old);
+    let new = scene.machine.guest(7, "new");
+    kill_process(daemon, Signal::CONT).unwrap();
+    assert_eq!(String::from_utf8_lossy(&session.read_to_end()), "its last words\n");
+    new.write("of the new one\n");
+    Tty::open(&scene.tty(7)).shows("of the new one\n");
+    scene.log_holds("guest-old.log", "of the old one\nits last words\n");
+    scene.log_holds("guest-new.log", "of the new one\n");
 }
