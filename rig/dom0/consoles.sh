@@ -89,8 +89,7 @@ last_words() {
   type_keys '\035'
   check "Ctrl-] ends the terminal" within 60 terminal_ended
   open_terminal crashed xl console ${2+"$2" "$3"} "$1"
-  sleep 1
-  check "one can attach to a crashed guest" no terminal_ended
+  check "one can attach to a crashed guest" within 60 attached "$(tty_of "$1")"
   type_keys '\035'
   check "and detach" within 60 terminal_ended
 }
@@ -100,7 +99,7 @@ destroy() {
   domain=$1
   pty=$(tty_of "$domain")
   open_terminal destroyed xl console ${2+"$2" "$3"} "$domain"
-  sleep 1
+  check "a terminal is attached" within 60 attached "$pty"
   check "xl destroy" xl destroy "$domain"
   check "an attached terminal ends" within 60 terminal_ended
   check "the pty is gone" within 60 no test -e "$pty"

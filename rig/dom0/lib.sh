@@ -99,6 +99,10 @@ answers() { type_keys "$1\r" && within 120 shows "guest: heard $1"; }
 # gets_through TEXT: the same for a terminal that may just be looking for the console: what is typed then is lost.
 gets_through() { within 120 typed_and_answered "$1"; }
 typed_and_answered() { shows "guest: heard $1" || { type_keys "$1\r" && no true; }; }
+# attached TTY: whether the last terminal's command has this one open, as xl console has when it is done attaching.
+attached() {
+  command=$(tr -d ' ' <"/proc/$terminal/task/$terminal/children") && ls -l "/proc/$command/fd" | grep -q -- "-> $1$"
+}
 terminal_ended() { ! kill -0 "$terminal" 2>/dev/null; }
 
 # ---- guests with a console ---------------------------------------------------------------------------------------
