@@ -255,6 +255,15 @@ impl Consoles {
                 self.is_lost = false;
                 self.seen(domid, &seen, io);
             }
+            Found::There(domid) => {
+                for kind in [Kind::Pv, Kind::Vuart] {
+                    let key = ConsoleKey { domid, kind };
+                    // One that is held is served when its time is over.
+                    if self.consoles.get(&key).is_some_and(|console| !console.is_held && console.has_more()) {
+                        self.serve(key, io);
+                    }
+                }
+            }
             Found::Gone(domid) => {
                 for kind in [Kind::Pv, Kind::Vuart] {
                     self.gone(ConsoleKey { domid, kind }, io);

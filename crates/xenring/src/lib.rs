@@ -92,6 +92,12 @@ impl Ring {
         Taken::Bytes(count)
     }
 
+    /// Whether there is something to take, possible or not.
+    #[must_use]
+    pub fn has_more(&self, page: &Shared) -> bool {
+        page.load_u32(OUT_PROD) != self.out_cons
+    }
+
     /// Gives the guest back the room of all that was taken. It has to be notified then.
     pub fn release(&self, page: &Shared) {
         // All reads of the bytes are done before it can be seen.
@@ -155,8 +161,10 @@ mod tests {
         page.write(OUT, b"hello");
         page.store_u32(OUT_PROD, 5);
         let mut bytes = [0; OUT_SIZE];
+        assert!(ring.has_more(&page));
         assert_eq!(ring.take(&page, &mut bytes), Taken::Bytes(5));
         assert_eq!(&bytes[..5], b"hello");
+        assert!(!ring.has_more(&page));
         assert_eq!(indices(&page), [0, 0, 0, 5], "told before it was released");
         ring.release(&page);
         assert_eq!(indices(&page), [0, 0, 5, 5]);

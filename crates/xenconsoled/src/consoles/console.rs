@@ -189,6 +189,12 @@ impl Console {
         (has_room, !self.backlog.is_empty())
     }
 
+    /// Whether the guest has written something that was not taken yet: with an event for it or without, as one does that crashes
+    /// in the midst of it.
+    pub fn has_more(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.ring.has_more(&link.page))
+    }
+
     /// Takes what the guest has written, and lets its next event come unless there is a reason not to.
     pub fn serve(&mut self, io: &mut Io<'_>) -> Result<(), PtyError> {
         let shown = self.take(io, false);

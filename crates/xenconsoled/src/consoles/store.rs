@@ -68,6 +68,8 @@ pub struct Seen {
 pub enum Found {
     /// A domain that the store serves, as it stood.
     Domain(DomId, Seen),
+    /// Some domain has come to an end, and this one is there; it may have crashed.
+    There(DomId),
     /// A domain is gone.
     Gone(DomId),
     /// Every domain that there was when the connection was made has been told.
@@ -365,6 +367,8 @@ impl Store {
             }
             // The watches come first, so what changes after this look is told.
             self.dirty.insert(domid);
+        } else {
+            self.found.push_back(Found::There(domid));
         }
     }
 

@@ -82,6 +82,30 @@ pub fn last_words(scene: &mut Scene) {
     }
 }
 
+/// A guest that crashed after it had written its last words and before it had sent an event for them: nobody saw them while it was
+/// kept for a look at it, which is what it was kept for. Stock still does not.
+pub fn last_words_of_a_crash(scene: &mut Scene) {
+    let guest = scene.machine.guest(7, "web");
+    scene.start(&["--log=guest"]);
+    let mut tty = scene.tty(7);
+    guest.write("first words\r\n");
+    tty.shows("first words\r\n");
+    guest.drained();
+    scene.barrier();
+    guest.put_silently("last words\r\n");
+    scene.machine.shut_down(&guest, Shutdown::Crash);
+    match scene.which {
+        Which::Stock => {
+            scene.barrier();
+            assert_eq!((scene.log("guest-web.log").as_str(), guest.waiting()), ("first words\r\n", 12));
+        }
+        Which::Ours => {
+            tty.shows("last words\r\n");
+            scene.log_holds("guest-web.log", "first words\r\nlast words\r\n");
+        }
+    }
+}
+
 /// Without a pause between them, too: the daemon may see the one end and the other begin in one look. Stock may then take the new one
 /// for the old one, and publish no tty, so it gets its pause.
 pub fn a_domain_id_is_used_again(scene: &mut Scene) {

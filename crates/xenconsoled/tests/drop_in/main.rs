@@ -119,6 +119,7 @@ macro_rules! suite {
                 a_destroyed_domain_loses_its_console
                 a_domain_that_is_dying_loses_its_console
                 last_words
+                last_words_of_a_crash
                 a_domain_id_is_used_again
                 domains_come_and_go
                 nodes_go_before_the_domain
