@@ -77,11 +77,11 @@ reboot_guest() {
 }
 booted_again() { at_least $((boots + 1)) "$(times_logged "$name" "guest: ready")"; }
 
-# last_words NAME: a guest that crashes keeps its console.
+# last_words NAME: a guest that crashes keeps its console. $crash is how it is told to.
 last_words() {
   open_terminal crash xl console ${2+"$2" "$3"} "$1"
   check "a console to see the crash" answers "before"
-  type_keys 'crash\r'
+  type_keys "${crash:-crash}\r"
   check "the terminal shows the last words" within 120 shows "guest: last words"
   crashed() { xl list "$1" | awk 'NR == 2 && $5 ~ /c/ { found = 1 } END { exit !found }'; }
   check "the guest has crashed" within 120 crashed "$1"

@@ -9,7 +9,8 @@
  *	log TEXT	prints TEXT in the hypervisor's log (not PV)
  *	off		shuts down
  *	reboot		wants to be started anew
- *	crash		prints "guest: last words", without an event for it, and crashes
+ *	crash		prints "guest: last words" and crashes
+ *	crash silently	the same without an event for what it prints
  *	hostile		floods its console, sends events and writes impossible indices, from now on
  *
  * A PV or PVH guest's command line is taken as the first line.
@@ -117,6 +118,8 @@ static void obey(const char *line)
 		shut_down(SHUTDOWN_REBOOT);
 	else if (begins(line, "crash")) {
 		say("guest: last words\n");
+		if (!begins(line, "crash silently"))
+			notify();
 		shut_down(SHUTDOWN_CRASH);
 	}
 }
