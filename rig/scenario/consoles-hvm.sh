@@ -1,4 +1,4 @@
-# boots: stock-c ours-c ours-ocaml
+# boots: ours-c
 # An HVM guest has two consoles: its serial port, which QEMU serves and which is what xl shows unless told otherwise, and
 # the same PV console as other guests, which is the daemon's.
 . /rig/consoles.sh

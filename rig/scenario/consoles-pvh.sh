@@ -1,4 +1,4 @@
-# boots: stock-c ours-c
+# boots: ours-c
 # The same as consoles-pv for a PVH guest.
 . /rig/consoles.sh
 create_with_console web linux-pvh

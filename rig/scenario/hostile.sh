@@ -1,4 +1,4 @@
-# boots: stock-c ours-c
+# boots: ours-c
 # A guest that writes impossible indices, sends events without end and floods its console, beside one that answers what is
 # typed. Says how long the answers take alone and beside it, and how much of the processor the daemon takes. HOSTILE_SECONDS
 # is how long each of the two is looked at.

@@ -1,4 +1,4 @@
-# boots: stock-c ours-c
+# boots: ours-c
 # What the hypervisor says is in hypervisor.log. The stock daemon writes all that the hypervisor still holds once more each
 # time it is started; ours goes on where it was.
 . /rig/consoles.sh

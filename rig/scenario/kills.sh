@@ -2,7 +2,7 @@
 # The daemon is killed over and over, with a keeper, while a guest writes without end and somebody looks on: the terminal
 # stays at the same pty, nothing is lost of what the guest says or is told, and no more comes again than a ring holds.
 . /rig/consoles.sh
-kills=${KILLS:-100}
+kills=${KILLS:-25}
 no_consoles
 serve_consoles supervised --console-limit=64m
 guest count tiny-pv
