@@ -101,7 +101,8 @@ gets_through() { within 120 typed_and_answered "$1"; }
 typed_and_answered() { shows "guest: heard $1" || { type_keys "$1\r" && no true; }; }
 # attached TTY: whether the last terminal's command has this one open, as xl console has when it is done attaching.
 attached() {
-  command=$(tr -d ' ' <"/proc/$terminal/task/$terminal/children") && ls -l "/proc/$command/fd" | grep -q -- "-> $1$"
+  command=$(tr -d ' ' <"/proc/$terminal/task/$terminal/children")
+  ls -l "/proc/$command/fd" 2>/dev/null | grep -q -- "-> $1$"
 }
 terminal_ended() { ! kill -0 "$terminal" 2>/dev/null; }
 
