@@ -1,4 +1,4 @@
-# boots: ours-c ours-ocaml
+# boots: ours-c
 # A Linux PV guest through all that xl does with guests and their consoles.
 . /rig/consoles.sh
 create_with_console web linux-pv

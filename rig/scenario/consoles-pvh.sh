@@ -1,4 +1,4 @@
-# boots: ours-c
+# boots: ours-ocaml
 # The same as consoles-pv for a PVH guest.
 . /rig/consoles.sh
 create_with_console web linux-pvh
