@@ -49,8 +49,8 @@ log_device() { umount $logs 2>/dev/null; mount -t tmpfs -o "size=$1,mode=755" tm
 
 # ---- the daemon --------------------------------------------------------------------------------------------------
 
-# configure LIMIT COPIES: what xenlog-qemu asks for.
-configure() { printf '[qemu]\nlimit = %s\ncopies = %s\n' "$1" "$2" >/etc/xen/xenlog.toml; }
+# configure LIMIT COPIES [SECONDS]: what xenlog-qemu asks for, and how long it waits for it.
+configure() { printf '[qemu]\nlimit = %s\ncopies = %s\nwait-seconds = %s\n' "$1" "$2" "${3:-30}" >/etc/xen/xenlog.toml; }
 
 # start_daemon: beside the stock one, which keeps the consoles. $daemon is its process id.
 start_daemon() {

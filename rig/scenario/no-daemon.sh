@@ -1,7 +1,7 @@
 # boots: stock-c
 # No daemon at all, and one that does not answer: a guest with xenlog-qemu starts all the same, and leaves nothing.
 . /rig/lib.sh
-configure 16384 3
+configure 16384 3 5
 log_device 16777216
 start_guest() {
   began=$(cut -d ' ' -f 1 /proc/uptime)
