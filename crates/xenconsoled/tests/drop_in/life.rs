@@ -66,6 +66,8 @@ pub fn last_words(scene: &mut Scene) {
     guest.write("first words\r\n");
     tty.shows("first words\r\n");
     guest.drained();
+    // An event of the first ones that stock has not seen to yet would be a look at the last ones.
+    scene.barrier();
     guest.put_silently("last words\r\n");
     scene.machine.destroy(&guest);
     let last = tty.read_to_end();
