@@ -19,6 +19,8 @@ fn every_scenario_passes_on_real_xen() {
     let mut run = Command::new(rig);
     // What the rig downloads and builds goes beside what cargo builds.
     run.env("CARGO_TARGET_DIR", programs.parent().unwrap()).arg("--bin").arg(programs);
+    // For each boot; on a quiet machine none takes half of it.
+    run.args(["--timeout", "600"]);
     let done = run.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     if done.status.code() == Some(NOT_HERE) {
