@@ -293,6 +293,17 @@ impl Store {
     }
 
     fn reply(&mut self, purpose: Purpose, result: Result<Reply, Error>) {
+        // A store that does not answer, as one that has gone.
+        let is_cut_off = result.as_ref().is_err_and(|why| why.errno().is_none());
+        if let Purpose::Introduced(domid) | Purpose::Name(domid) | Purpose::Node(domid, ..) = purpose
+            && is_cut_off
+        {
+            // That says nothing of the domain, least of all that it is gone. Replies to the rest of the look find none.
+            if self.looks.remove(&domid).is_some() {
+                self.dirty.insert(domid);
+            }
+            return;
+        }
         let value = |result| match result {
             Ok(Reply::Value(value)) => Some(value),
             _ => None,
@@ -304,7 +315,7 @@ impl Store {
                 }
             }
             Purpose::Mark => {
-                if value(result).as_deref() != Some(self.mark.as_bytes()) {
+                if !is_cut_off && value(result).as_deref() != Some(self.mark.as_bytes()) {
                     self.unseen.clone_from(&self.known);
                     let mark = self.mark.clone();
                     let write = Request::Write { path: MARK, value: mark.as_bytes() };
@@ -322,12 +333,6 @@ impl Store {
                     Ok(_) => self.is_not_there(domid),
                     // It is asked again when the store is back.
                     Err(_) => {}
-                }
-            }
-            // A look that was cut off says nothing of the domain, least of all that it is gone. Replies to the rest of it find no look.
-            Purpose::Introduced(domid) | Purpose::Name(domid) | Purpose::Node(domid, ..) if matches!(&result, Err(why) if why.errno().is_none()) => {
-                if self.looks.remove(&domid).is_some() {
-                    self.dirty.insert(domid);
                 }
             }
             Purpose::Introduced(domid) => match result {
@@ -452,6 +457,17 @@ mod tests {
             assert!(store.found().is_none() && store.looks.is_empty(), "{answered} answered");
             assert!(store.known.contains(&DOMID) && store.dirty.contains(&DOMID), "{answered} answered");
         }
+    }
+
+    /// A connection that was lost as soon as it was made was taken for one to an empty store: domains that ended meanwhile were kept, and
+    /// their pages mapped, for ever.
+    #[test]
+    fn a_connection_that_is_lost_at_once_says_nothing_of_the_store() {
+        let mut store = store();
+        store.reply(Purpose::Mark, lost());
+        store.checks = 1;
+        store.reply(Purpose::Check(DOMID), Ok(Reply::Flag(false)));
+        assert!(matches!(store.found(), Some(Found::Gone(DOMID))));
     }
 
     /// A domain that had to wait for its next look when the store went kept the main loop busy until the store was back.

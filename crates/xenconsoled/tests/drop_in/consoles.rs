@@ -225,8 +225,14 @@ pub fn the_store_dies(scene: &mut Scene) {
     scene.lives();
     if scene.which == Which::Ours {
         let other = scene.machine.guest(8, "db");
-        let mut tty = scene.tty(8);
+        let mut other_tty = scene.tty(8);
         other.write("hello\r\n");
-        tty.shows("hello\r\n");
+        other_tty.shows("hello\r\n");
+        // That the new store does not know the old guest says nothing of it.
+        scene.barrier();
+        guest.write("still alone\r\n");
+        tty.shows("still alone\r\n");
+        tty.types("typed");
+        assert_eq!(guest.read(5), b"typed");
     }
 }
