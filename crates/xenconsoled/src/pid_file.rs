@@ -22,7 +22,9 @@ impl PidFile {
 
     /// Writes this process's id and a newline, and nothing else: a longer id that an earlier daemon left does not show through.
     pub fn write(mut self) -> Result<(), String> {
-        let written = self.file.set_len(0).and_then(|()| writeln!(self.file, "{}", std::process::id()));
+        let text = format!("{}\n", std::process::id());
+        // In this order: whoever reads it meanwhile finds a whole id in the first line, and never an empty file.
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.set_len(text.len() as u64));
         written.map_err(|why| failed(&self.path, &why))
     }
 }
@@ -34,6 +36,28 @@ fn failed(path: &Path, why: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The file was emptied first, and then written piece by piece: a script that read it in between found no id, or a part of one.
+    #[test]
+    fn whoever_reads_it_meanwhile_finds_an_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        let own = format!("{}\n", std::process::id());
+        std::fs::write(&path, &own).unwrap();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut found = Vec::new();
+                while !is_over.load(std::sync::atomic::Ordering::SeqCst) {
+                    found.extend(Some(std::fs::read_to_string(&path).unwrap()).filter(|text| *text != own));
+                }
+                found
+            });
+            (0..20_000).for_each(|_| PidFile::open(&path).unwrap().write().unwrap());
+            is_over.store(true, std::sync::atomic::Ordering::SeqCst);
+            assert_eq!(reader.join().unwrap(), [""; 0]);
+        });
+    }
 
     #[test]
     fn an_older_longer_id_leaves_nothing_behind() {

@@ -68,6 +68,8 @@ pub fn a_longer_number_in_the_pid_file(scene: &mut Scene) {
     });
     let daemon = Background(Pid::from_raw(text.lines().next().unwrap().parse().unwrap()).unwrap());
     scene.served(&guest);
+    // By now it has been written to its end.
+    let text = fs::read_to_string(&pid_file).unwrap();
     match scene.which {
         Which::Stock => assert!(text.starts_with(&format!("{}\n", daemon.0)) && text.ends_with("67890\n"), "{text:?}"),
         Which::Ours => assert_eq!(text, format!("{}\n", daemon.0)),

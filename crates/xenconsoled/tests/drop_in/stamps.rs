@@ -33,7 +33,7 @@ pub fn stamps_are_in_local_time(scene: &mut Scene) {
     let _guest = scene.machine.guest(7, "web");
     let mut command = scene.command(&["-i", "--log=guest", "-t", "guest"]);
     // 14 hours before UTC, in the words of tzset(3).
-    command.env("TZ", "XXX-14");
+    command.env("TZ", "TST-14");
     scene.start_as(command);
     let log = scene.log_until("guest-web.log", "Logfile Opened\n");
     let as_utc: jiff::Timestamp = format!("{}Z", log[1..20].replace(' ', "T")).parse().unwrap();
