@@ -12,13 +12,15 @@ mod name;
 mod overrun;
 mod parting;
 mod pty;
+mod ptys;
 mod rate;
 mod scan;
 mod status;
 mod store;
+pub mod token;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,13 +33,14 @@ use xenstore::Address;
 use crate::inlets::{Inlets, Wanted};
 use crate::key::{ConsoleKey, Kind};
 use crate::logs::StreamId;
+use crate::said::Said;
 use crate::waiting::Waiting;
 use backlog::Backlog;
 use console::{Blocked, Console, Io};
 use limit::Limit;
 use name::FileName;
 use parting::Partings;
-use pty::{Pty, PtyError};
+use pty::Pty;
 use rate::{Holds, Verdict};
 use store::{Found, Nodes, Seen, Store};
 
@@ -89,33 +92,6 @@ pub struct KeptConsole {
     pub backlog: OwnedFd,
 }
 
-/// The event loop's words for the consoles' descriptors.
-pub mod token {
-    use logproto::DomId;
-
-    use crate::key::{ConsoleKey, Kind};
-
-    /// The store's connection.
-    pub const STORE: u64 = 16;
-    /// The event channels.
-    pub const EVENTS: u64 = 17;
-    const PTYS: u64 = 1 << 32;
-
-    /// A pty.
-    pub fn pty(key: ConsoleKey) -> u64 {
-        let kind = u64::from(key.kind == Kind::Vuart);
-        PTYS | kind << 16 | u64::from(key.domid.number())
-    }
-
-    /// Whose pty it is.
-    pub fn console(token: u64) -> Option<ConsoleKey> {
-        let below = token.checked_sub(PTYS)?;
-        let kind = if below >> 16 == 0 { Kind::Pv } else { Kind::Vuart };
-        let domid = u16::try_from(below & 0xffff).ok().and_then(DomId::new)?;
-        Some(ConsoleKey { domid, kind })
-    }
-}
-
 /// All consoles.
 pub struct Consoles {
     manner: Manner,
@@ -138,8 +114,8 @@ pub struct Consoles {
     doubts: BTreeSet<ConsoleKey>,
     /// Consoles that hold back because their logs are being opened.
     held_back: BTreeSet<ConsoleKey>,
-    /// Why consoles cannot be connected, as it was said last: once is enough.
-    said: BTreeMap<ConsoleKey, String>,
+    /// Why consoles cannot be connected.
+    said: BTreeMap<ConsoleKey, Said>,
     /// What is tried again then.
     again: Option<Instant>,
     retry: BTreeSet<DomId>,
@@ -334,7 +310,7 @@ impl Consoles {
             }
             Err(why) => {
                 let what = if was_linked { "disconnected" } else { "cannot be connected" };
-                self.say_once(key, why.to_string(), |why| tracing::warn!("{key}: {what}: {why}; trying again"));
+                self.say_once(key, &why.to_string(), |why| tracing::warn!("{key}: {what}: {why}; trying again"));
                 self.retry(key.domid, io.now);
             }
         }
@@ -346,10 +322,9 @@ impl Consoles {
     }
 
     /// Says why something of a console is not to be had, unless that was the last that was said of it.
-    fn say_once(&mut self, key: ConsoleKey, why: String, say: impl FnOnce(&str)) {
-        if self.said.get(&key) != Some(&why) {
-            say(&why);
-            self.said.insert(key, why);
+    fn say_once(&mut self, key: ConsoleKey, why: &str, say: impl FnOnce(&str)) {
+        if self.said.entry(key).or_default().is_news(why) {
+            say(why);
         }
     }
 
@@ -379,7 +354,7 @@ impl Consoles {
             Ok(backlog) => backlog,
             Err(why) => {
                 let why = format!("no memory for what waits for a reader: {why}");
-                self.say_once(key, why, |why| tracing::error!("{key}: {why}; trying again"));
+                self.say_once(key, &why, |why| tracing::error!("{key}: {why}; trying again"));
                 return false;
             }
         };
@@ -388,59 +363,9 @@ impl Consoles {
         true
     }
 
-    /// A pty in the place of one that is broken, or that could not be had.
-    fn renew_pty(&mut self, key: ConsoleKey) {
-        let Some(console) = self.consoles.get_mut(&key) else { return };
-        // A descriptor that is closed is no longer waited for (epoll(7)), unless it is kept by others too.
-        if let Some(old) = console.pty.take() {
-            let _ = epoll::delete(&*self.epoll, old.master());
-        }
-        self.interest.remove(&key);
-        (console.is_safe, console.is_published) = (false, false);
-        match Pty::new() {
-            Ok(pty) => {
-                self.said.remove(&key);
-                console.pty = Some(pty);
-                self.wishes.push_back(Wish::Keep(key));
-            }
-            Err(why) => {
-                self.say_once(key, why.to_string(), |why| tracing::error!("{key}: {why}; trying again"));
-                self.retry(key.domid, Instant::now());
-            }
-        }
-    }
-
     /// Whether this one could not be connected yet, and is tried again.
     pub fn is_tried_again(&self, key: ConsoleKey) -> bool {
         self.retry.contains(&key.domid)
-    }
-
-    /// What is to be kept of a console: the pty's master and slave, and what waits for a reader.
-    pub fn descriptors(&self, key: ConsoleKey) -> Option<[BorrowedFd<'_>; 3]> {
-        let console = self.consoles.get(&key)?;
-        let pty = console.pty.as_ref()?;
-        Some([pty.master(), pty.slave(), console.backlog.fd()])
-    }
-
-    /// Whoever keeps descriptors has a console's: clients may be told of its pty.
-    pub fn safe(&mut self, key: ConsoleKey) {
-        if let Some(console) = self.consoles.get_mut(&key) {
-            console.is_safe = true;
-            // Written where its nodes are, and not where they were a while ago.
-            self.store.look_at(key.domid);
-        }
-    }
-
-    /// Says in the store where clients find a console, if it does not say so. A new pty is told in any case: it may have the name of one
-    /// that is gone, and clients wait to hear of it.
-    fn publish(&mut self, key: ConsoleKey, said: Option<&[u8]>) {
-        let Some(console) = self.consoles.get_mut(&key) else { return };
-        if let Some(pty) = console.pty.as_ref().filter(|_| console.is_safe && console.link().is_some())
-            && (said != Some(pty.name().as_bytes()) || !console.is_published)
-        {
-            self.store.publish(key, pty.name());
-            console.is_published = true;
-        }
     }
 
     /// Asks for a console's log, by the name that its domain has now.
@@ -473,13 +398,10 @@ impl Consoles {
         self.store.look_at(key.domid);
     }
 
-    /// Takes events of event channels. Answers with ports that are no console's.
-    pub fn events_came(&mut self, io: &mut World<'_>) -> Vec<u32> {
+    /// Takes events of event channels. Answers with ports that are no console's; with an error if there will be no more events.
+    pub fn events_came(&mut self, io: &mut World<'_>) -> std::io::Result<Vec<u32>> {
         let (mut ports, mut others) = ([0; PORTS], Vec::new());
-        let count = self.events.pending(&mut ports).unwrap_or_else(|why| {
-            tracing::error!("event channels cannot be read: {why}");
-            0
-        });
+        let count = self.events.pending(&mut ports)?;
         for port in &ports[..count] {
             let Some(key) = self.by_port.get(port).copied() else {
                 others.push(*port);
@@ -494,7 +416,7 @@ impl Consoles {
             }
             self.serve(key, io);
         }
-        others
+        Ok(others)
     }
 
     /// Something happened to a pty.
@@ -527,35 +449,6 @@ impl Consoles {
         }
     }
 
-    fn broken(&mut self, key: ConsoleKey, why: &PtyError) {
-        tracing::warn!("{key}: {why}; it gets another pty");
-        self.renew_pty(key);
-        self.attend(key);
-    }
-
-    /// Has the event loop wait for what matters of a pty now.
-    fn attend(&mut self, key: ConsoleKey) {
-        let Some(console) = self.consoles.get(&key) else { return };
-        let Some(pty) = &console.pty else { return };
-        let wanted = console.interest();
-        if self.interest.get(&key) == Some(&wanted) {
-            return;
-        }
-        let mut flags = epoll::EventFlags::empty();
-        flags.set(epoll::EventFlags::IN, wanted.0);
-        flags.set(epoll::EventFlags::OUT, wanted.1);
-        let data = epoll::EventData::new_u64(token::pty(key));
-        let done = match self.interest.insert(key, wanted) {
-            Some(_) => epoll::modify(&*self.epoll, pty.master(), data, flags),
-            None => epoll::add(&*self.epoll, pty.master(), data, flags),
-        };
-        if let Err(why) = done {
-            tracing::error!("{key}: cannot wait for its pty: {why}; trying again");
-            self.interest.remove(&key);
-            self.retry(key.domid, Instant::now());
-        }
-    }
-
     /// A domain is gone: what is in its ring is the last of it.
     fn gone(&mut self, key: ConsoleKey, io: &mut World<'_>) {
         self.said.remove(&key);
@@ -578,16 +471,6 @@ impl Consoles {
             self.partings.add(pty, console.backlog, io.now);
         }
         tracing::debug!("{key}: gone");
-    }
-
-    /// The event loop waits for none of these any more: nobody takes anything from them, and they would wake it up for ever.
-    pub fn ignore(&self) {
-        let ptys = self.consoles.values().filter_map(|console| console.pty.as_ref()).map(Pty::master);
-        let store = self.store.fd().map(|(fd, _)| fd);
-        for fd in ptys.chain(store).chain([self.events.as_fd()]) {
-            // One that is not waited for now is as well.
-            let _ = epoll::delete(&*self.epoll, fd);
-        }
     }
 
     fn wait_for_store(&mut self) {

@@ -70,8 +70,8 @@ pub enum DaemonError {
     #[error("guests' consoles cannot be served: {0} (where there is no Xen, --no-hypervisor serves logs only)")]
     Consoles(#[from] ConsolesError),
     /// Event channels are no more: a new process may have better luck.
-    #[error("the handle of all event channels is broken")]
-    Events,
+    #[error("the handle of all event channels is broken: {0}")]
+    Events(std::io::Error),
     /// What is to outlive the daemon cannot be kept in the run directory.
     #[error("{run}: cannot keep account there: {why}")]
     Keep {

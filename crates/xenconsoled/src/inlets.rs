@@ -11,6 +11,7 @@ use logproto::{LogId, LogPath, PipePath, Policy, Refusal, Request, RootPath, Rul
 use crate::inlet::Inlet;
 use crate::key::{LogKey, Own};
 use crate::logs::{Conflict, Logs, StreamId};
+use crate::said::Said;
 
 /// How soon a log is tried again that could not be opened.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -56,21 +57,20 @@ struct Log {
     lost: u64,
     /// When it was first wanted.
     since: Instant,
-    /// Why it cannot be opened, as it was said last: once is enough.
-    said: Option<String>,
+    /// Why it cannot be opened.
+    said: Said,
 }
 
 impl Log {
     fn new(wanted: Wanted, is_other: bool, state: State, now: Instant) -> Log {
-        Log { wanted, is_other, state, inlet: None, pipe: None, lost: 0, since: now, said: None }
+        Log { wanted, is_other, state, inlet: None, pipe: None, lost: 0, since: now, said: Said::default() }
     }
 
     /// It cannot be opened now.
-    fn put_off(&mut self, why: String, now: Instant) {
+    fn put_off(&mut self, why: &str, now: Instant) {
         self.state = State::Waiting(now + AGAIN);
-        if self.said.as_ref() != Some(&why) {
+        if self.said.is_news(why) {
             tracing::warn!("{why}; trying again");
-            self.said = Some(why);
         }
     }
 }
@@ -141,7 +141,7 @@ impl Inlets {
                 Ok(inlet) => log.inlet = Some(inlet),
                 Err(why) => {
                     logs.end_own(own);
-                    log.put_off(format!("{}: its pipe cannot be opened again: {why}", LogKey::Own(own)), now);
+                    log.put_off(&format!("{}: its pipe cannot be opened again: {why}", LogKey::Own(own)), now);
                     self.see_to(now + AGAIN);
                 }
             }
@@ -209,8 +209,8 @@ impl Inlets {
         let log = self.logs.get_mut(&own)?;
         let made = asked.and_then(|request| {
             if log.inlet.is_none() {
-                let inlet = Inlet::make(&path).map_err(|why| format!("cannot make {}: {why}", path.display()))?;
-                let mut inlet = inlet;
+                let made = Inlet::make(&path);
+                let mut inlet = made.map_err(|why| format!("cannot make {}: {why}", path.display()))?;
                 if log.wanted.stamp == Stamp::Line {
                     // A new pipe has room.
                     inlet.try_write(OPENED);
@@ -223,7 +223,7 @@ impl Inlets {
         let request = match made {
             Ok(request) => request,
             Err(why) => {
-                log.put_off(format!("{}: {why}", LogKey::Own(own)), now);
+                log.put_off(&format!("{}: {why}", LogKey::Own(own)), now);
                 return None;
             }
         };
@@ -246,7 +246,7 @@ impl Inlets {
                 self.open(own, logs, now)
             }
             Err(Conflict::Own(_) | Conflict::Entry(_)) => {
-                log.put_off(format!("{}: {shown} is another log's file", LogKey::Own(own)), now);
+                log.put_off(&format!("{}: {shown} is another log's file", LogKey::Own(own)), now);
                 None
             }
         }
@@ -266,7 +266,8 @@ impl Inlets {
     pub fn opened(&mut self, own: Own, stream: StreamId) -> bool {
         self.leaving.remove(&stream);
         let Some(log) = self.logs.get_mut(&own).filter(|log| log.state == State::Opening(stream)) else { return false };
-        (log.state, log.said) = (State::Ready(stream), None);
+        log.state = State::Ready(stream);
+        log.said.is_over();
         true
     }
 
@@ -277,7 +278,7 @@ impl Inlets {
         }
         let Some(log) = self.logs.get_mut(&own).filter(|log| log.state == State::Opening(stream)) else { return };
         // What is in its pipe waits for the next one, which has the same pipe.
-        log.put_off(refusal.to_string(), now);
+        log.put_off(&refusal.to_string(), now);
         self.see_to(now + AGAIN);
     }
 

@@ -36,6 +36,7 @@ mod pipe;
 mod pulse;
 mod relief;
 mod roll;
+mod said;
 mod settings;
 mod shares;
 mod source;

@@ -11,6 +11,7 @@ use super::overrun::{self, Position};
 use crate::inlet;
 use crate::inlets::Inlets;
 use crate::key::Own;
+use crate::said::Said;
 
 /// `VIRQ_CON_RING` (xen/include/public/xen.h): something was written there.
 const VIRQ_CON_RING: u32 = 8;
@@ -49,8 +50,8 @@ pub struct Hypervisor {
     at_line_start: bool,
     overrun: u64,
     due: Option<Instant>,
-    /// Whether it was said that something does not work.
-    is_said: bool,
+    /// What does not work.
+    said: Said,
 }
 
 impl Hypervisor {
@@ -68,7 +69,7 @@ impl Hypervisor {
             at_line_start: true,
             overrun: 0,
             due: Some(now),
-            is_said: false,
+            said: Said::default(),
         })
     }
 
@@ -82,13 +83,11 @@ impl Hypervisor {
         self.due
     }
 
-    /// A port had an event. False if it is not this one's.
-    pub fn event(&mut self, port: u32, now: Instant) -> bool {
-        let is_ours = self.port == Some(port);
-        if is_ours {
+    /// A port had an event, maybe this one's.
+    pub fn event(&mut self, port: u32, now: Instant) {
+        if self.port == Some(port) {
             self.due = Some(now);
         }
-        is_ours
     }
 
     /// Its log can be filled.
@@ -146,7 +145,6 @@ impl Hypervisor {
             let mut bytes = vec![0; inlet::MOST];
             let asked = self.position.index();
             let (count, next) = self.console.read(asked, &mut bytes)?;
-            self.is_said = false;
             if count == 0 {
                 return Ok(false);
             }
@@ -167,14 +165,17 @@ impl Hypervisor {
             }
             self.texts.remove(0);
         }
-        if let Err(why) = self.position.keep() {
-            self.say(&format!("how far it was read cannot be kept ({}): {why}", overrun::NAME));
+        match self.position.keep() {
+            Err(why) => self.say(&format!("how far it was read cannot be kept ({}): {why}", overrun::NAME)),
+            // Without a port it is read, but it is still not told of news.
+            Ok(()) if self.port.is_some() => drop(self.said.is_over()),
+            Ok(()) => {}
         }
         Ok(true)
     }
 
     fn say(&mut self, what: &str) {
-        if !std::mem::replace(&mut self.is_said, true) {
+        if self.said.is_news(what) {
             tracing::error!("the hypervisor's console {what}; trying again");
         }
     }

@@ -1,10 +1,10 @@
 //! Consoles in the main loop: what they wish for, and what comes of it.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use logproto::{Policy, Refusal, Stamp};
-
 use rustix::event::epoll;
 
 use super::{Daemon, DaemonError};
@@ -192,10 +192,11 @@ impl Daemon {
         let now = Instant::now();
         if which == token::EVENTS {
             if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
-                return Err(DaemonError::Events);
+                return Err(DaemonError::Events(ErrorKind::BrokenPipe.into()));
             }
-            let mut others = Vec::new();
-            self.with_consoles(now, |consoles, world| others = consoles.events_came(world));
+            let mut came = Ok(Vec::new());
+            self.with_consoles(now, |consoles, world| came = consoles.events_came(world));
+            let others = came.map_err(DaemonError::Events)?;
             for port in &others {
                 if let Some(hypervisor) = &mut self.hypervisor {
                     hypervisor.event(*port, now);
