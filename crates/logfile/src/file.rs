@@ -112,6 +112,16 @@ impl LogFile {
         self.rotate_if_too_large()
     }
 
+    /// Whether everything is as it was left: the name leads to the file that is written, and nobody else wrote it or cut it. One
+    /// look at the file system; [`LogFile::check`] does something about it.
+    #[must_use]
+    pub fn is_as_left(&self) -> bool {
+        let Ok(stat) = statat(&self.dir, &*self.name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
+        self.live
+            .as_ref()
+            .is_some_and(|live| live.identity == regular::identity(&stat) && live.size == regular::size(&stat))
+    }
+
     /// Starts over from what is on disk, as [`LogFile::open`] does, but keeps counting: for SIGHUP.
     ///
     /// # Errors

@@ -128,7 +128,7 @@ impl File {
 
     /// Notices what others did to the file or to its directory.
     fn check(&mut self) -> Result<(), logfile::Error> {
-        let Some(log) = &mut self.log else { return Ok(()) };
+        let Some(log) = self.log.as_mut().filter(|log| !log.is_as_left()) else { return Ok(()) };
         if log.dir().is_gone()? {
             // Another may have its name by now: that is found by opening anew.
             self.log = None;

@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime};
 
 use logproto::Policy;
 use rustix::io::{Errno, ioctl_fionread};
-use rustix::pipe::fcntl_getpipe_size;
+use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 
 use crate::book::{Account, Book};
 use crate::budget::{Budget, Rate};
@@ -22,6 +22,9 @@ use crate::logs::{FifoId, StreamId};
 
 /// What is said of a gap when the writer did not come by in time.
 const STALLED: &str = "log device stalled";
+
+/// A pipe's room where the system does not say, in bytes (pipe(7)).
+const DEFAULT_ROOM: usize = 64 << 10;
 
 /// Until one is set.
 const NO_BOUND: Rate = Rate { bytes: 0, burst: 0 };
@@ -249,6 +252,20 @@ impl Source {
         self.note(&inner);
     }
 
+    /// The pipe's room in bytes; never 0.
+    pub fn room(&self) -> usize {
+        fcntl_getpipe_size(&self.pipe).unwrap_or(DEFAULT_ROOM).max(1)
+    }
+
+    /// Makes the pipe at least so large, if that is granted (pipe(7), pipe-user-pages-soft). Answers with its room.
+    pub fn enlarge(&self, bytes: usize) -> usize {
+        let room = self.room();
+        if room >= bytes {
+            return room;
+        }
+        fcntl_setpipe_size(&self.pipe, bytes).unwrap_or(room).max(room)
+    }
+
     /// Bytes in the pipe now.
     pub fn waiting(&self) -> u64 {
         ioctl_fionread(&self.pipe).unwrap_or(0)
@@ -380,6 +397,14 @@ mod tests {
         assert_eq!((gap.bytes, marked, &*gap.why), (full + again, full + again, "no space"));
         assert_eq!(source.take(&mut chunk, 1000, Instant::now()), Take::Bytes(5), "a gap is told once");
         assert_eq!(source.ledger(), Ledger { taken: 5, dropped: full + again, gaps: 1 });
+    }
+
+    #[test]
+    fn a_pipe_is_made_larger_and_never_smaller() {
+        let World { source, writer, .. } = world(Policy::Drop);
+        fcntl_setpipe_size(&writer, 16 << 10).unwrap();
+        assert_eq!((source.enlarge(8 << 10), source.room()), (16 << 10, 16 << 10));
+        assert_eq!((source.enlarge(64 << 10), source.room()), (64 << 10, 64 << 10));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::key::LogKey;
 use crate::logs::StreamId;
 use crate::source::{Source, Take};
 use crate::stamp::{self, Stamper};
+use crate::writer::WHOLE;
 
 /// The wait after a write failed, doubled with each failure up to the largest.
 const RETRY_MIN: Duration = Duration::from_millis(20);
@@ -96,13 +97,18 @@ pub struct Stream {
     trouble: Option<Box<Trouble>>,
     /// How often it was said that the file cannot be written, and since when.
     said: Option<(Instant, u32)>,
+    /// The room of its pipe in bytes, and whether more was asked for.
+    room: usize,
+    has_asked: bool,
 }
 
 impl Stream {
     /// A stream of what was opened.
     pub fn new(id: StreamId, key: LogKey, source: Arc<Source>, request: &Request, file: File) -> Stream {
         let pipe_path = request.pipe.clone();
-        let mut stream = Stream { id, key, source, pipe_path, file, stamper: None, trouble: None, said: None };
+        let room = source.room();
+        let (stamper, trouble, said, has_asked) = (None, None, None, false);
+        let mut stream = Stream { id, key, source, pipe_path, file, stamper, trouble, said, room, has_asked };
         stream.set_stamp(request.stamp);
         stream
     }
@@ -217,6 +223,17 @@ impl Stream {
                 }
             }
         }
+    }
+
+    /// Which share of its pipe's room so many bytes are, in parts of [`WHOLE`]; at least one. Where they are a quarter of it, the pipe is
+    /// made as large as what one turn can take: the fewer moves there are, the cheaper they are.
+    pub fn share(&mut self, bytes: usize) -> u32 {
+        if !self.has_asked && bytes >= self.room / 4 {
+            self.has_asked = true;
+            self.room = self.source.enlarge(ROOM);
+        }
+        let share = bytes as u64 * u64::from(WHOLE) / self.room as u64;
+        u32::try_from(share).unwrap_or(u32::MAX).max(1)
     }
 
     /// Tries again to write what is in hand. True when the stream is well again.

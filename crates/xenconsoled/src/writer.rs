@@ -3,6 +3,7 @@
 
 mod ends;
 mod own;
+mod rest;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -24,6 +25,7 @@ use crate::logs::{Patience, StreamId};
 use crate::pulse::Pulse;
 use crate::source::Source;
 
+pub use rest::WHOLE;
 pub use thread::Thread;
 
 /// What the writer is told.

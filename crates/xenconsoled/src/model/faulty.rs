@@ -93,6 +93,11 @@ impl LogFile {
     }
 
     /// As there.
+    pub fn is_as_left(&self) -> bool {
+        disk::touch(&self.name).is_ok() && self.file.is_as_left()
+    }
+
+    /// As there.
     pub fn reopen(&mut self) -> Result<(), Error> {
         disk::touch(&self.name).map_err(|error| self.error("open", error))?;
         self.file.reopen()

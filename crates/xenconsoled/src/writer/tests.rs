@@ -271,3 +271,18 @@ fn the_daemons_own_logs_rest_after_a_round_and_others_do_not() {
     host.whole_round();
     assert_eq!(host.log("b"), "at once\nlater\n");
 }
+
+#[test]
+fn a_pipe_that_a_log_fills_is_made_as_large_as_a_move() {
+    let mut host = Host::new();
+    host.give_hand();
+    let (reader, writer) = host.fifo("p");
+    rustix::pipe::fcntl_setpipe_size(&writer, 16 << 10).unwrap();
+    let source = host.resume(1, "p", reader, None);
+    rustix::io::write(&writer, &[b'x'; 1000]).unwrap();
+    host.round();
+    assert_eq!(source.room(), 16 << 10, "a little is no reason");
+    rustix::io::write(&writer, &[b'x'; 4096]).unwrap();
+    host.round();
+    assert_eq!((source.room(), source.waiting()), (ROOM, 0));
+}

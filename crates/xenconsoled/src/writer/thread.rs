@@ -9,7 +9,9 @@ use logfile::Bounds;
 use logproto::{Code, Refusal, Request};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+use rustix::io::Errno;
 
+use super::rest::Rest;
 use super::{Command, Line, Places, Report, quiet};
 use crate::book::Book;
 use crate::file::{File, LogDirs};
@@ -20,12 +22,9 @@ use crate::pipe;
 use crate::source::Source;
 use crate::stream::{Desk, Stream, Turn};
 
-/// A round in which no log had more than that is followed by a short rest: lines written one by one then come in bunches,
-/// which costs a quarter of the CPU (measured at one line a write), and the first line after a silence is not delayed.
-const SMALL: usize = 16 << 10;
-const REST: Duration = Duration::from_micros(300);
 /// How soon a pipe is tried again that could not be waited for.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// Events of one round.
 pub(super) const EVENTS: usize = 256;
 /// Empty hands that are kept ready: one is at work, and one takes its place when that gets stuck with its file.
@@ -64,8 +63,7 @@ pub struct Thread {
     /// Logs that have had their share, and until when.
     pub(super) paused: Vec<(Instant, StreamId)>,
     pub(super) stop: Option<Instant>,
-    /// To be had before the next round.
-    rest: Option<Duration>,
+    rest: Rest,
 }
 
 impl Thread {
@@ -93,7 +91,7 @@ impl Thread {
             stuck: Vec::new(),
             paused: Vec::new(),
             stop: None,
-            rest: None,
+            rest: Rest::new(),
         })
     }
 
@@ -134,17 +132,10 @@ impl Thread {
             // Whatever it answers, what has come is seen.
             let _ = poll(&mut [PollFd::new(&self.line.wake, PollFlags::IN)], timeout.as_ref());
             events.push(epoll::Event { flags: epoll::EventFlags::IN, data: epoll::EventData::new_u64(COMMAND) });
-        } else {
-            if let Some(rest) = self.rest.take().filter(|_| most.is_none()) {
-                std::thread::sleep(rest);
-            }
-            if let Err(why) = epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref())
-                && why != rustix::io::Errno::INTR
-            {
-                // EBADF and EINVAL, the only others (epoll_wait(2)), would be bugs of this program.
-                tracing::error!("cannot wait for pipes: {why}");
-                return false;
-            }
+        } else if let Err(why) = self.wait(now, &clock, most.is_none(), timeout, events) {
+            // EBADF and EINVAL, the only others (epoll_wait(2)), would be bugs of this program.
+            tracing::error!("cannot wait for pipes: {why}");
+            return false;
         }
         let now = clock();
         self.line.pulse.begin(now);
@@ -152,12 +143,12 @@ impl Thread {
         if self.own_rest.is_some_and(|until| until <= now) {
             self.rest_own(None);
         }
-        let mut largest = 0;
+        let mut fullest = 0;
         for event in &*events {
             match event.data.u64() {
                 COMMAND => self.obey(now),
                 OWN => self.turn_own(now, most.is_none()),
-                id => largest = largest.max(self.turn(StreamId(id), now)),
+                id => fullest = fullest.max(self.turn(StreamId(id), now)),
             }
         }
         if self.stop.is_some() {
@@ -165,11 +156,38 @@ impl Thread {
             return false;
         }
         self.line.pulse.end();
-        self.rest = (1..SMALL).contains(&largest).then_some(REST);
-        if largest < SMALL {
+        self.rest.after(fullest);
+        true
+    }
+
+    /// Waits until something happens. While rounds follow one another it is first looked whether it has happened already, and the
+    /// alarm stays set, which saves two system calls a round.
+    fn wait(
+        &mut self,
+        begin: Instant,
+        clock: impl Fn() -> Instant,
+        rests: bool,
+        timeout: Option<Timespec>,
+        events: &mut Vec<epoll::Event>,
+    ) -> Result<(), Errno> {
+        let rest = self.rest.take().filter(|_| rests);
+        if !self.rest.expects_more() {
             self.line.pulse.pause();
         }
-        true
+        if let Some(rest) = rest {
+            std::thread::sleep(rest);
+            if self.rest.expects_more() {
+                wait_for(&self.epoll, events, Some(&AT_ONCE))?;
+                if events.is_empty() {
+                    self.line.pulse.pause();
+                }
+            }
+        }
+        if events.is_empty() {
+            wait_for(&self.epoll, events, timeout.as_ref())?;
+        }
+        self.rest.waited(clock().duration_since(begin).saturating_sub(rest.unwrap_or_default()));
+        Ok(())
     }
 
     fn timeout(&self, now: Instant) -> Option<Timespec> {
@@ -305,16 +323,17 @@ impl Thread {
         }
     }
 
-    /// One log's turn: what its pipe holds, up to one chunk. Answers with the bytes that moved.
-    pub(super) fn turn(&mut self, id: StreamId, now: Instant) -> usize {
+    /// One log's turn: what its pipe holds, up to one chunk. Answers with the share of the pipe's room that it was, see [`rest::WHOLE`].
+    pub(super) fn turn(&mut self, id: StreamId, now: Instant) -> u32 {
         let Some(stream) = self.streams.get_mut(&id).filter(|_| !self.unread.contains_key(&id)) else { return 0 };
         let turn = stream.turn(&mut self.desk, now);
         match turn {
             Turn::Moved(bytes) => {
+                let share = stream.share(bytes);
                 if self.parked.remove(&id) {
                     self.watch(id, epoll::EventFlags::IN);
                 }
-                return bytes;
+                return share;
             }
             Turn::Empty => {}
             // As soon as there is one: what woke it up may have been heard for the last time (a parked one, a gap to be told).
@@ -391,6 +410,13 @@ impl Thread {
         self.line.report(Report::Well(id));
         // What was dropped meanwhile is told at once, also where nothing follows it.
         self.turn(id, now);
+    }
+}
+
+fn wait_for(epoll: &OwnedFd, events: &mut Vec<epoll::Event>, timeout: Option<&Timespec>) -> Result<(), Errno> {
+    match epoll::wait(epoll, spare_capacity(events), timeout) {
+        Err(Errno::INTR) => Ok(()),
+        waited => waited.map(drop),
     }
 }
 
