@@ -29,7 +29,11 @@ pub fn installed(programs: &[&str]) -> bool {
     available(absent.map(|program| missing(program)).or_else(no_compiler))
 }
 
-pub(crate) fn available(missing: Option<String>) -> bool {
+/// Whether nothing is missing. If something is, prints what to do about it, so that a test can pass it by.
+///
+/// # Panics
+/// If something is missing, and `XENLOG_TEST_ALL=1` is in the environment.
+pub fn available(missing: Option<String>) -> bool {
     match missing {
         None => true,
         Some(reason) if std::env::var_os(ALL).is_some_and(|value| value == "1") => panic!("{reason}"),

@@ -111,25 +111,9 @@ impl Daemon {
         fs::read_dir(self.proc("fd")).unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).collect()
     }
 
-    /// How often its threads have gone to sleep so far: whoever is never woken does not go to sleep again (proc_pid_status(5)).
-    fn sleeps(&self) -> u64 {
-        let count = |status: String| {
-            let lines = status.lines().filter_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-            lines.map(|count| count.trim().parse::<u64>().unwrap()).sum::<u64>()
-        };
-        let threads = fs::read_dir(self.proc("task")).unwrap();
-        threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("status")).ok()).map(count).sum()
-    }
-
     /// Waits until it sleeps, and nothing wakes it for longer than it waits for anything.
     pub fn rests(&self) {
-        until("a daemon that has nothing to do", || {
-            let before = self.sleeps();
-            let is_asleep =
-                fs::read_dir(self.proc("task")).ok()?.flatten().all(|thread| state(&thread.path()) == Some('S'));
-            std::thread::sleep(Duration::from_secs(3));
-            (is_asleep && self.sleeps() == before).then_some(())
-        });
+        rests(self.pid());
     }
 
     /// What it has said so far.
@@ -158,6 +142,29 @@ impl Drop for Daemon {
             eprintln!("the daemon's last words:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
         }
     }
+}
+
+/// Waits until a daemon sleeps, and nothing wakes it for longer than it waits for anything.
+pub fn rests(pid: u32) {
+    until("a daemon that has nothing to do", || {
+        let before = sleeps(pid);
+        let is_asleep = threads(pid).all(|thread| state(&thread) == Some('S'));
+        std::thread::sleep(Duration::from_secs(3));
+        (is_asleep && sleeps(pid) == before).then_some(())
+    });
+}
+
+/// How often its threads have gone to sleep so far: whoever is never woken does not go to sleep again (proc_pid_status(5)).
+fn sleeps(pid: u32) -> u64 {
+    let count = |status: String| {
+        let lines = status.lines().filter_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        lines.map(|count| count.trim().parse::<u64>().unwrap()).sum::<u64>()
+    };
+    threads(pid).filter_map(|thread| fs::read_to_string(thread.join("status")).ok()).map(count).sum()
+}
+
+fn threads(pid: u32) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten().map(|thread| thread.path())
 }
 
 /// The state of a process or thread (proc_pid_stat(5), field 3).

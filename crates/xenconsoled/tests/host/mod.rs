@@ -26,7 +26,7 @@ use xenstore::{Address, Client};
 
 pub use clock::Clock;
 pub use crowd::Crowd;
-pub use daemon::{Daemon, command};
+pub use daemon::{Daemon, command, rests};
 pub use ledger::{goes_on, ledger_balances};
 pub use log::{Log, fifo, has_reader, numbered, read_all};
 pub use scribe::Scribe;
