@@ -23,19 +23,19 @@ impl Table {
     /// # Panics
     /// If it is more, or if nothing was counted: then the counting does not work.
     pub fn hold(&self, what: &str, units: u64, unit: &str, most: Most) {
-        let of_one = |calls: &BTreeMap<String, u64>, name: &str| calls.get(name).map_or(0, |count| *count);
-        let all = |calls: &BTreeMap<String, u64>| calls.values().sum::<u64>() as f64 / units as f64;
-        let row = |name: &str, main: f64, writers: f64| format!("\n{name:>20} {main:9.3} {writers:9.3}");
-        let mut table = format!("{what}: system calls for one {unit} of {units}\n{:>20} {:>9} {:>9}", "", "main", "writers");
+        let of_one = |count: u64| count as f64 / units as f64;
+        let row = |name: &str, main: f64, writers: f64| format!("{name:>20} {main:9.3} {writers:9.3}\n");
+        let mut table =
+            format!("{what}: system calls for one {unit} of {units}\n{:>20} {:>9} {:>9}\n", "", "main", "writers");
         let names: BTreeSet<&String> = self.main.keys().chain(self.writers.keys()).collect();
         for name in names {
-            let [main, writers] = [&self.main, &self.writers].map(|calls| of_one(calls, name) as f64 / units as f64);
-            table += &row(name, main, writers);
+            let of_name = |calls: &BTreeMap<String, u64>| of_one(calls.get(name).map_or(0, |count| *count));
+            table += &row(name, of_name(&self.main), of_name(&self.writers));
         }
-        let (main, writers) = (all(&self.main), all(&self.writers));
+        let [main, writers] = [&self.main, &self.writers].map(|calls| of_one(calls.values().sum()));
         table += &row("all", main, writers);
         table += &row("at most", most.main, most.writers);
-        println!("{table}\n");
+        println!("{table}");
         assert!(main + writers > 0.0 && main <= most.main && writers <= most.writers, "{table}");
     }
 }
