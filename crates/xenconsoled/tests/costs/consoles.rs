@@ -13,7 +13,7 @@ use crate::tty::Tty;
 
 /// Fewer than those of which a guest is held back.
 const LINES: usize = 25;
-const GUESTS: u16 = 50;
+const GUESTS: u16 = 20;
 
 /// A guest whose lines are seen.
 struct Talker {
@@ -91,7 +91,7 @@ fn in_turn(what: &str, is_read: bool, most: Most) {
 
 /// Many guests, of which each says something in the same moment.
 fn at_once(what: &str, is_read: bool, most: Most) {
-    const ROUNDS: u64 = 10;
+    const ROUNDS: u64 = 25;
     let Some(mut scene) = Stepping::start() else { return };
     let mut talkers: Vec<Talker> = (1..=GUESTS).map(|domid| Talker::new(&scene.guests, domid, is_read)).collect();
     rests(scene.guests.pid());
@@ -136,12 +136,12 @@ fn system_calls_an_event_that_is_read() {
 
 #[test]
 fn system_calls_an_event_of_many() {
-    at_once("lines of 50 guests at once", false, bounds::EVENT_OF_MANY);
+    at_once("lines of 20 guests at once", false, bounds::EVENT_OF_MANY);
 }
 
 #[test]
 fn system_calls_an_event_of_many_that_are_read() {
-    at_once("lines of 50 guests at once, read on their ptys", true, bounds::EVENT_OF_MANY);
+    at_once("lines of 20 guests at once, read on their ptys", true, bounds::EVENT_OF_MANY);
 }
 
 #[test]
