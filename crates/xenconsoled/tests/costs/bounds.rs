@@ -47,5 +47,5 @@ pub const ALLOCATIONS_OF_A_LINE_WITH_TIME: u64 = 2;
 /// 25 for 25 lines of a guest, one by one: one in each round of the writer.
 pub const ALLOCATIONS_OF_EVENTS: u64 = 30;
 
-/// About 15 for 160 KB of a guest: one in each round of the writer.
+/// 23 to 39 for 160 KB of a guest: one in each round of the writer, which come at their times.
 pub const ALLOCATIONS_OF_A_FLOOD: u64 = 100;

@@ -8,8 +8,6 @@
 //!
 //!     cargo nextest run -p xenconsoled --test costs --no-capture
 //!
-//! Counts are of a debug build: of one for release they are the same or less.
-//!
 //! What would come out differently each time is not counted: what a thread does because a time has come, and calls that read a
 //! clock. How much one move finds in a pipe is no matter of luck either: while a pipe is filled the daemon stands still between
 //! two system calls ([`trace::Halt`]).
