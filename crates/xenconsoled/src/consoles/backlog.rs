@@ -7,28 +7,41 @@
 //!
 //! | offset | what |
 //! |---|---|
-//! | 0 | magic with the version, limit, then the [`State`]: words of 8 bytes |
+//! | 0 | magic with the version, limit, which of the two records counts: words of 8 bytes |
+//! | 64, 192 | two records, each a [`State`]: words of 8 bytes |
 //! | 4096 | bytes: as many as the limit says, most of the time a hole |
 //!
-//! All that changes together is one record, written by one pwrite(2), which a killed process does not tear. Bytes are written only
-//! to where the record says that there are none, and the record follows. So the memory says at any moment what is in it. It is
-//! not mapped: a host's consoles have more of these than a process may have mappings (`vm.max_map_count`), and memory that is not to
-//! be had is an error and no SIGBUS.
+//! While something waits the memory is mapped, and nothing of this is a system call. A daemon that is killed has done all that comes
+//! before the instruction at which it ends, and nothing of what comes after, so whoever goes on finds stores in the order in which
+//! they are made here. All that changes together is one record: it is written where the other one is not, and one store makes it the
+//! one that counts. Bytes are written only to where the record says that there are none, and the record follows. So the memory says
+//! at any moment what is in it.
+//!
+//! What is stored to has its memory before: what is not to be had is an error and no SIGBUS. A console has two mappings at most, this
+//! one and its ring; a process may have 65 530 (`vm.max_map_count`).
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{Ordering, compiler_fence};
 
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
+use xen_sys::shared::Shared;
 
 use super::limit;
 use crate::crash;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"xlwait1\n");
+const MAGIC: u64 = u64::from_le_bytes(*b"xlwait2\n");
+/// Where the header says which record counts.
+const CURRENT: usize = 16;
+/// Where the records are.
+const RECORDS: [usize; 2] = [64, 192];
 const BYTES: u64 = 4096;
-/// Words of the record.
-const WORDS: usize = 12;
+/// Words of a record.
+const WORDS: usize = 9;
+/// Memory is taken for so many bytes at once.
+const STEP: u64 = 64 << 10;
 
 /// The bytes that wait.
 #[derive(Debug)]
@@ -36,6 +49,12 @@ pub struct Backlog {
     file: File,
     limit: u64,
     state: State,
+    /// Which record counts.
+    current: usize,
+    /// All of the file, while it is needed.
+    mapped: Option<Shared>,
+    /// So many bytes of the ring have memory for sure.
+    provided: u64,
 }
 
 /// What is where. Positions are in the ring of all bytes; the second ring, where there is one, is the part of it that begins at
@@ -72,18 +91,15 @@ impl Backlog {
     pub fn recover(fd: OwnedFd) -> io::Result<Backlog> {
         let file = File::from(fd);
         let len = file.metadata()?.len();
-        let mut words = [0; WORDS];
-        let mut bytes = [0; 8 * WORDS];
+        let mut header = [0; BYTES as usize];
         if len >= BYTES {
-            file.read_exact_at(&mut bytes, 0)?;
+            file.read_exact_at(&mut header, 0)?;
         }
-        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
-            *word = u64::from_le_bytes(*bytes);
-        }
-        let [magic, limit, start, head, gap, region, first, tail, untold, told, dropped, _] = words;
-        let state = State { start, head, gap, region, first, tail, untold, told, dropped };
+        let word = |at: usize| header[at..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+        let (magic, limit, current) = (word(0), word(8), usize::from(word(CURRENT) != 0));
+        let state = State::of_words(std::array::from_fn(|n| word(RECORDS[current] + 8 * n)));
         if magic == MAGIC && limit::RANGE.contains(&limit) && len == BYTES + limit && state.can_be(limit) {
-            return Ok(Backlog { file, limit, state });
+            return Ok(Backlog { file, limit, state, current, mapped: None, provided: 0 });
         }
         tracing::warn!("output that waited for a reader of a console is lost: what was kept of it says what cannot be");
         Backlog::begin(file, len.saturating_sub(BYTES))
@@ -93,9 +109,10 @@ impl Backlog {
         let limit = limit.clamp(*limit::RANGE.start(), *limit::RANGE.end());
         file.set_len(0)?;
         file.set_len(BYTES + limit)?;
-        let mut backlog = Backlog { file, limit, state: State::default() };
-        backlog.set(State::default())?;
-        Ok(backlog)
+        // No record yet, and none is needed: all words of an empty one are 0.
+        file.write_all_at(&[MAGIC, limit].map(u64::to_ne_bytes).concat(), 0)?;
+        crash::point();
+        Ok(Backlog { file, limit, state: State::default(), current: 0, mapped: None, provided: 0 })
     }
 
     /// The memory, to be kept by somebody else too.
@@ -176,6 +193,7 @@ impl Backlog {
         }
         self.set(State { dropped: state.dropped, ..State::default() })?;
         // It is empty either way.
+        (self.mapped, self.provided) = (None, 0);
         let _ = fallocate(&self.file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, BYTES, self.limit);
         crash::point();
         Ok(())
@@ -237,39 +255,87 @@ impl Backlog {
     }
 
     fn set(&mut self, state: State) -> io::Result<()> {
-        let State { start, head, gap, region, first, tail, untold, told, dropped } = state;
-        let words = [MAGIC, self.limit, start, head, gap, region, first, tail, untold, told, dropped, 0];
-        let mut bytes = [0; 8 * WORDS];
-        for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
-            *bytes = word.to_le_bytes();
+        let other = 1 - self.current;
+        let memory = self.memory()?;
+        for (n, word) in state.words().into_iter().enumerate() {
+            memory.store_u64(RECORDS[other] + 8 * n, word);
+            crash::point();
         }
-        self.file.write_all_at(&bytes, 0)?;
-        self.state = state;
+        // What was stored before is there when this is.
+        memory.store_u64(CURRENT, other as u64);
+        // And what follows is not stored before it: the compiler could, and a killed process does what the instructions say.
+        compiler_fence(Ordering::SeqCst);
+        (self.current, self.state) = (other, state);
         crash::point();
         Ok(())
     }
 
-    fn read(&self, position: u64, bytes: &mut [u8]) -> io::Result<()> {
-        let at = position % self.limit;
-        let to_end = usize::try_from(self.limit - at).unwrap_or(usize::MAX).min(bytes.len());
+    fn read(&mut self, position: u64, bytes: &mut [u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let (at, to_end) = self.place(position, bytes.len());
+        self.provide(at, bytes.len())?;
+        let memory = self.memory()?;
         let (before_end, from_start) = bytes.split_at_mut(to_end);
-        self.file.read_exact_at(before_end, BYTES + at)?;
-        self.file.read_exact_at(from_start, BYTES)
+        memory.read(BYTES as usize + at, before_end);
+        memory.read(BYTES as usize, from_start);
+        Ok(())
     }
 
-    fn write(&self, position: u64, bytes: &[u8]) -> io::Result<()> {
-        let at = position % self.limit;
-        let to_end = usize::try_from(self.limit - at).unwrap_or(usize::MAX).min(bytes.len());
+    fn write(&mut self, position: u64, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let (at, to_end) = self.place(position, bytes.len());
+        self.provide(at, bytes.len())?;
+        let memory = self.memory()?;
         let (before_end, from_start) = bytes.split_at(to_end);
-        for (bytes, at) in [(before_end, BYTES + at), (from_start, BYTES)] {
-            self.file.write_all_at(bytes, at)?;
+        for (bytes, at) in [(before_end, at), (from_start, 0)] {
+            memory.write(BYTES as usize + at, bytes);
             crash::point();
+        }
+        Ok(())
+    }
+
+    /// Where this position is in the ring, and how many of so many bytes are there before its end.
+    fn place(&self, position: u64, bytes: usize) -> (usize, usize) {
+        // Not more than the limit, which is some MiB.
+        let (at, limit) = ((position % self.limit) as usize, self.limit as usize);
+        (at, (limit - at).min(bytes))
+    }
+
+    fn memory(&mut self) -> io::Result<&Shared> {
+        let mapped = match self.mapped.take() {
+            Some(mapped) => mapped,
+            None => Shared::of_file(&self.file, (BYTES + self.limit) as usize)?,
+        };
+        Ok(self.mapped.insert(mapped))
+    }
+
+    /// Sees that there is memory for so many bytes from this place on, and for all before it: a ring fills from its beginning.
+    fn provide(&mut self, at: usize, bytes: usize) -> io::Result<()> {
+        let end = self.limit.min((at + bytes) as u64);
+        if end > self.provided {
+            let end = self.limit.min(end.next_multiple_of(STEP));
+            fallocate(&self.file, FallocateFlags::empty(), BYTES + self.provided, end - self.provided)?;
+            self.provided = end;
         }
         Ok(())
     }
 }
 
 impl State {
+    fn words(self) -> [u64; WORDS] {
+        let State { start, head, gap, region, first, tail, untold, told, dropped } = self;
+        [start, head, gap, region, first, tail, untold, told, dropped]
+    }
+
+    fn of_words(words: [u64; WORDS]) -> State {
+        let [start, head, gap, region, first, tail, untold, told, dropped] = words;
+        State { start, head, gap, region, first, tail, untold, told, dropped }
+    }
+
     fn is_empty(&self) -> bool {
         self.head == 0 && self.gap == 0 && self.untold == 0
     }
