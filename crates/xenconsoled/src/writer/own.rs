@@ -1,9 +1,9 @@
 //! The daemon's own logs, which rest after each round: what many guests say is so written in bunches.
 
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
 use super::Thread;
@@ -30,23 +30,25 @@ impl Thread {
 
     /// The turns of the daemon's own logs.
     pub(super) fn turn_own(&mut self, now: Instant, rests: bool) {
-        let mut events = Vec::with_capacity(EVENTS);
+        let mut room = [MaybeUninit::uninit(); EVENTS];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         // Without an answer they are asked again in the next round.
-        let _ = epoll::wait(&self.own, spare_capacity(&mut events), Some(&at_once));
-        for event in &events {
+        let events = epoll::wait(&self.own, &mut room, Some(&at_once)).map_or(&mut [][..], |(events, _)| events);
+        for event in &*events {
             self.turn(StreamId(event.data.u64()), now);
         }
-        if rests && (1..EVENTS).contains(&events.len()) {
-            self.rest_own(Some(now + REST));
-        }
+        // Where there may be more the next round comes at once. After a rest in which nothing came they are waited for again.
+        let until = if events.len() < EVENTS { now + REST } else { now };
+        self.rest_own((rests && !events.is_empty()).then_some(until));
     }
 
     /// Until then the event loop does not wait for them; none: it does.
     pub(super) fn rest_own(&mut self, until: Option<Instant>) {
-        self.own_rest = until;
-        let flags = if until.is_some() { epoll::EventFlags::empty() } else { epoll::EventFlags::IN };
-        // It is registered, and changing that needs no memory (epoll_ctl(2)).
-        let _ = epoll::modify(&self.epoll, &self.own, epoll::EventData::new_u64(OWN), flags);
+        let was_resting = std::mem::replace(&mut self.own_rest, until).is_some();
+        if was_resting != until.is_some() {
+            let flags = if until.is_some() { epoll::EventFlags::empty() } else { epoll::EventFlags::IN };
+            // It is registered, and changing that needs no memory (epoll_ctl(2)).
+            let _ = epoll::modify(&self.epoll, &self.own, epoll::EventData::new_u64(OWN), flags);
+        }
     }
 }

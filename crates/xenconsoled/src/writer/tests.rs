@@ -268,8 +268,15 @@ fn the_daemons_own_logs_rest_after_a_round_and_others_do_not() {
     assert_eq!((host.log("a"), host.log("b")), ("at once\n".to_owned(), "at once\n".to_owned()));
     host.now = host.thread.own_rest.unwrap();
     host.whole_round();
-    host.whole_round();
     assert_eq!(host.log("b"), "at once\nlater\n");
+    // And again; but the first line after a rest in which nothing came is not delayed.
+    assert!(host.thread.own_rest.is_some_and(|until| until > host.now));
+    host.now = host.thread.own_rest.unwrap();
+    host.whole_round();
+    assert_eq!(host.thread.own_rest, None);
+    rustix::io::write(&own, b"at once\n").unwrap();
+    host.whole_round();
+    assert_eq!(host.log("b"), "at once\nlater\nat once\n");
 }
 
 #[test]

@@ -141,7 +141,12 @@ impl Thread {
         self.line.pulse.begin(now);
         self.desk.careful = !self.stuck.is_empty();
         if self.own_rest.is_some_and(|until| until <= now) {
-            self.rest_own(None);
+            if self.desk.hands.is_empty() {
+                // They wait with all others.
+                self.rest_own(None);
+            } else {
+                self.turn_own(now, most.is_none());
+            }
         }
         let mut fullest = 0;
         for event in &*events {
