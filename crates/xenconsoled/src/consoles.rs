@@ -8,6 +8,7 @@ mod connect;
 mod console;
 pub mod hypervisor;
 mod limit;
+mod lull;
 mod name;
 mod overrun;
 mod parting;
@@ -38,6 +39,7 @@ use crate::waiting::Waiting;
 use backlog::Backlog;
 use console::{Blocked, Console, Io};
 use limit::Limit;
+use lull::Lull;
 use name::FileName;
 use parting::Partings;
 use pty::Pty;
@@ -102,6 +104,9 @@ pub struct Consoles {
     waiting: Waiting,
     consoles: BTreeMap<ConsoleKey, Console>,
     by_port: HashMap<u32, ConsoleKey>,
+    /// When events are looked for, and whether the event loop waits for them.
+    lull: Lull,
+    waits_for_events: bool,
     /// How the event loop waits for each pty.
     interest: HashMap<ConsoleKey, (bool, bool)>,
     /// Ports that stay masked until their time is over.
@@ -161,6 +166,8 @@ impl Consoles {
             waiting: Waiting::new(token::STORE),
             consoles: BTreeMap::new(),
             by_port: HashMap::new(),
+            lull: Lull::default(),
+            waits_for_events: true,
             interest: HashMap::new(),
             holds: Holds::new(),
             partings: Partings::default(),
@@ -398,10 +405,17 @@ impl Consoles {
         self.store.look_at(key.domid);
     }
 
+    /// When [`Consoles::events_came`] wants to be called whether some came or not.
+    pub fn next_look(&self) -> Option<Instant> {
+        self.lull.until()
+    }
+
     /// Takes events of event channels. Answers with ports that are no console's; with an error if there will be no more events.
     pub fn events_came(&mut self, io: &mut World<'_>) -> std::io::Result<Vec<u32>> {
         let (mut ports, mut others) = ([0; PORTS], Vec::new());
         let count = self.events.pending(&mut ports)?;
+        let until = self.lull.looked(count, PORTS, io.now);
+        self.wait_for_events(until.is_none());
         for port in &ports[..count] {
             let Some(key) = self.by_port.get(port).copied() else {
                 others.push(*port);
@@ -423,7 +437,11 @@ impl Consoles {
     pub fn pty_event(&mut self, key: ConsoleKey, io: &mut World<'_>) {
         let Some(console) = self.consoles.get_mut(&key) else { return };
         let typed = console.type_in(&mut io.io(self.manner, &self.events));
-        match typed.and_then(|()| console.flush()) {
+        if typed == Ok(true) && self.lull.typed(io.now) {
+            self.wait_for_events(true);
+        }
+        let Some(console) = self.consoles.get_mut(&key) else { return };
+        match typed.and_then(|_| console.flush()) {
             Ok(true) => self.serve(key, io),
             Ok(false) => self.attend(key),
             Err(why) => self.broken(key, &why),
@@ -471,6 +489,15 @@ impl Consoles {
             self.partings.add(pty, console.backlog, io.now);
         }
         tracing::debug!("{key}: gone");
+    }
+
+    /// Has the event loop wait for event channels, or not.
+    fn wait_for_events(&mut self, waits: bool) {
+        if std::mem::replace(&mut self.waits_for_events, waits) != waits {
+            let flags = if waits { epoll::EventFlags::IN } else { epoll::EventFlags::empty() };
+            // They are registered, and changing that needs no memory (epoll_ctl(2)).
+            let _ = epoll::modify(&*self.epoll, self.events.as_fd(), epoll::EventData::new_u64(token::EVENTS), flags);
+        }
     }
 
     fn wait_for_store(&mut self) {

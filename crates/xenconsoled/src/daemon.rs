@@ -235,10 +235,15 @@ impl Daemon {
         // When all is looked after again, whatever happens until then.
         let mut due = Instant::now();
         loop {
-            if self.consoles_due(due) <= Instant::now() {
+            let now = Instant::now();
+            if self.guests_due().is_some_and(|at| at <= now) && !self.guests_events(now)? {
+                due = now;
+            }
+            if self.consoles_due(due) <= now {
                 due = self.round()?;
             }
-            let wait = self.consoles_due(due).saturating_duration_since(Instant::now());
+            let next = self.guests_due().into_iter().fold(self.consoles_due(due), Instant::min);
+            let wait = next.saturating_duration_since(Instant::now());
             let timeout: Option<Timespec> = wait.try_into().ok();
             events.clear();
             match epoll::wait(&*self.epoll, spare_capacity(&mut events), timeout.as_ref()) {

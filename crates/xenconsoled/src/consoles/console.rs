@@ -246,20 +246,19 @@ impl Console {
         shown
     }
 
-    /// Types to the guest what clients have typed, as far as it has room.
-    pub fn type_in(&mut self, io: &mut Io<'_>) -> Result<(), PtyError> {
-        let (Some(link), Some(pty)) = (&mut self.link, &mut self.pty) else { return Ok(()) };
+    /// Types to the guest what clients have typed, as far as it has room. True if that was something.
+    pub fn type_in(&mut self, io: &mut Io<'_>) -> Result<bool, PtyError> {
+        let (Some(link), Some(pty)) = (&mut self.link, &mut self.pty) else { return Ok(false) };
         let room = link.ring.room(&link.page);
         if room == 0 {
-            return Ok(());
+            return Ok(false);
         }
         let mut bytes = [0; IN_SIZE];
-        if let Some(count) = pty.read(&mut bytes[..room])? {
-            let put = link.ring.put(&link.page, &bytes[..count]);
-            self.counts.typed += put as u64;
-            let _ = io.events.notify(link.local);
-        }
-        Ok(())
+        let Some(count) = pty.read(&mut bytes[..room])? else { return Ok(false) };
+        let put = link.ring.put(&link.page, &bytes[..count]);
+        self.counts.typed += put as u64;
+        let _ = io.events.notify(link.local);
+        Ok(true)
     }
 
     /// Shows what waits for a reader, as far as there is room. True if a guest that had to wait for that need not any more.

@@ -194,22 +194,32 @@ impl Daemon {
             if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
                 return Err(DaemonError::Events(ErrorKind::BrokenPipe.into()));
             }
-            let mut came = Ok(Vec::new());
-            self.with_consoles(now, |consoles, world| came = consoles.events_came(world));
-            let others = came.map_err(DaemonError::Events)?;
-            for port in &others {
-                if let Some(hypervisor) = &mut self.hypervisor {
-                    hypervisor.event(*port, now);
-                }
-            }
-            if !others.is_empty() {
-                return Ok(false);
-            }
-        } else if let Some(key) = token::console(which) {
-            self.with_consoles(now, |consoles, world| consoles.pty_event(key, world));
-        } else {
-            return Ok(false);
+            return self.guests_events(now);
         }
-        Ok(self.consoles.as_ref().is_none_or(Consoles::is_settled) && !self.relief.is_needed(false))
+        let Some(key) = token::console(which) else { return Ok(false) };
+        self.with_consoles(now, |consoles, world| consoles.pty_event(key, world));
+        Ok(self.is_settled())
+    }
+
+    /// When guests' events are looked for, where they are not waited for.
+    pub(super) fn guests_due(&self) -> Option<Instant> {
+        self.consoles.as_ref().and_then(Consoles::next_look)
+    }
+
+    /// Looks for guests' events. True if no more came of it.
+    pub(super) fn guests_events(&mut self, now: Instant) -> Result<bool, DaemonError> {
+        let mut came = Ok(Vec::new());
+        self.with_consoles(now, |consoles, world| came = consoles.events_came(world));
+        let others = came.map_err(DaemonError::Events)?;
+        for port in &others {
+            if let Some(hypervisor) = &mut self.hypervisor {
+                hypervisor.event(*port, now);
+            }
+        }
+        Ok(others.is_empty() && self.is_settled())
+    }
+
+    fn is_settled(&self) -> bool {
+        self.consoles.as_ref().is_none_or(Consoles::is_settled) && !self.relief.is_needed(false)
     }
 }

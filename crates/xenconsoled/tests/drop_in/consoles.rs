@@ -41,6 +41,28 @@ pub fn two_clients(scene: &mut Scene) {
     });
 }
 
+/// Guests write one after the other without a pause, and somebody types to one of them: all of it comes, and so does what is written
+/// after a silence.
+pub fn many_write_while_somebody_types(scene: &mut Scene) {
+    let guests: Vec<_> = (7..17).map(|domid| scene.machine.guest(domid, &format!("web{domid}"))).collect();
+    scene.start(&[]);
+    let mut ttys: Vec<_> = guests.iter().map(|guest| scene.tty(guest.domid())).collect();
+    for turn in 0..5 {
+        let lines: Vec<_> = (0..20).map(|line| format!("{turn} {line}\r\n")).collect();
+        for line in &lines {
+            guests.iter().for_each(|guest| guest.write(line));
+        }
+        ttys[0].types("typed");
+        assert_eq!(guests[0].read(5), b"typed");
+        guests[0].write("typed\r\n");
+        ttys[0].shows(lines.concat() + "typed\r\n");
+        ttys[1..].iter_mut().for_each(|tty| tty.shows(lines.concat()));
+        scene.barrier();
+        guests[9].write("alone\r\n");
+        ttys[9].shows("alone\r\n");
+    }
+}
+
 /// Stock does not start without a store. Here it waits for one.
 pub fn no_store_at_all(scene: &mut Scene) {
     scene.machine.store_mut().kill();

@@ -95,6 +95,7 @@ macro_rules! suite {
                 the_store_dies
                 no_store_at_all
                 two_clients
+                many_write_while_somebody_types
             }
             nodes {
                 nodes_in_any_order
