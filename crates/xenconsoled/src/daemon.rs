@@ -24,7 +24,7 @@ use crate::lock::{Lock, LockError};
 use crate::logs::{Action, Logs, Seen, StreamId};
 use crate::notify::Notify;
 use crate::pipe;
-use crate::relief::{self, Relief};
+use crate::relief::Relief;
 use crate::roll::Line;
 use crate::settings::Settings;
 use crate::stale::Stale;
@@ -283,7 +283,7 @@ impl Daemon {
         self.wait_for_store()?;
         let now = Instant::now();
         let consoles = self.serve_consoles(now);
-        let relief = self.relieve(now).then_some(relief::EVERY);
+        let relief = self.relieve(now).map(|at| at.saturating_duration_since(now));
         let keeper = self.tell_keeper(now);
         let until = |at: Instant| at.saturating_duration_since(Instant::now());
         let [store, give_back] = [self.store.deadline(), self.give_back].map(|at| at.map(until));
@@ -337,15 +337,17 @@ impl Daemon {
         idle
     }
 
-    /// Sees to it that nobody waits for a writer that is stuck. True while that is so.
-    fn relieve(&mut self, now: Instant) -> bool {
+    /// Sees to it that nobody waits for a writer that is stuck. While that is so, answers with when to do it again.
+    fn relieve(&mut self, now: Instant) -> Option<Instant> {
         let writers = &self.writers;
         for stream in self.relief.take_to_mark(|stream| writers.is_late(stream, now)) {
             writers.tell(stream, Command::Mark(stream));
         }
         let any_late = writers.any_late(now);
-        self.relief.relieve(any_late, |stream| writers.is_late(stream, now));
-        self.relief.is_needed(any_late)
+        if self.relief.is_due(now) {
+            self.relief.relieve(any_late, |stream| writers.is_late(stream, now));
+        }
+        self.relief.next(any_late, now)
     }
 
     /// Shows whoever keeps watch that this loop goes round. Answers with how long it may stand still at most.
@@ -531,7 +533,8 @@ impl Daemon {
                 }
             }
             // Nobody waits for a disk meanwhile either.
-            let relief = self.relieve(Instant::now()).then_some(relief::EVERY);
+            let now = Instant::now();
+            let relief = self.relieve(now).map(|at| at.saturating_duration_since(now));
             if self.wait_for_store().is_err() {
                 break;
             }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags, open};
 
@@ -14,7 +14,7 @@ use crate::source::Source;
 
 /// How often full pipes are looked for while something is stuck: the longest that a writer to a `drop` log waits then, give or
 /// take what the system needs to run this process.
-pub const EVERY: Duration = Duration::from_millis(10);
+const EVERY: Duration = Duration::from_millis(10);
 
 /// All logs, and which of them need to be watched over.
 #[derive(Debug)]
@@ -27,6 +27,9 @@ pub struct Relief {
     stuck: BTreeSet<StreamId>,
     /// Logs of which something was dropped while the writer was late.
     to_mark: BTreeSet<StreamId>,
+    /// When full pipes are looked for again. A daemon that has much to do goes round more often than that, and with thousands of
+    /// logs each look is milliseconds of work.
+    due: Option<Instant>,
 }
 
 impl Relief {
@@ -34,7 +37,7 @@ impl Relief {
     pub fn new() -> std::io::Result<Relief> {
         let null = open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
         let (sources, stuck, to_mark) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Ok(Relief { null, hand: None, sources, stuck, to_mark })
+        Ok(Relief { null, hand: None, sources, stuck, to_mark, due: None })
     }
 
     /// Its own hand.
@@ -77,7 +80,22 @@ impl Relief {
         self.stuck.len()
     }
 
-    /// Whether [`Relief::relieve`] has to be called again after [`EVERY`].
+    /// Whether it is time for [`Relief::relieve`].
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.due.is_none_or(|due| due <= now)
+    }
+
+    /// When it is time again, to be asked after each chance for it; none: when something gets stuck.
+    pub fn next(&mut self, any_writer_is_late: bool, now: Instant) -> Option<Instant> {
+        if !self.is_needed(any_writer_is_late) {
+            self.due = None;
+        } else if self.is_due(now) {
+            self.due = Some(now + EVERY);
+        }
+        self.due
+    }
+
+    /// Whether somebody may have to wait for a disk.
     pub fn is_needed(&self, any_writer_is_late: bool) -> bool {
         any_writer_is_late || !self.stuck.is_empty() || !self.to_mark.is_empty()
     }
@@ -111,5 +129,28 @@ impl Relief {
     /// Logs that have something missing, and whose writer is back: their next bytes may not come soon to tell.
     pub fn take_to_mark(&mut self, is_late: impl Fn(StreamId) -> bool) -> Vec<StreamId> {
         self.to_mark.extract_if(.., |id| !is_late(*id)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// While thousands of logs were opened their writer was late, and every round of the main loop looked into all of their pipes:
+    /// half of what it took to open them was that.
+    #[test]
+    fn full_pipes_are_looked_for_at_their_time_however_busy_the_loop_is() {
+        let (mut relief, start) = (Relief::new().unwrap(), Instant::now());
+        let looks = (0..100).filter(|millis| {
+            let now = start + Duration::from_millis(*millis);
+            let is_due = relief.is_due(now);
+            assert_eq!(relief.next(true, now).map(|next| next > now), Some(true));
+            is_due
+        });
+        assert_eq!(looks.count(), 10);
+        // At once, when something gets stuck after all was well.
+        let later = start + Duration::from_millis(101);
+        assert_eq!(relief.next(false, later), None);
+        assert!(relief.is_due(later));
     }
 }

@@ -316,8 +316,8 @@ impl Source {
     /// A quarter: a page of a pipe that a write did not fill takes a place all the same, so a pipe can be full with little more
     /// than half its bytes (`pipe_write`, fs/pipe.c).
     fn is_nearly_full(&self) -> bool {
-        let size = fcntl_getpipe_size(&self.pipe).unwrap_or(usize::MAX);
-        self.waiting() >= size as u64 / 4
+        let waiting = self.waiting();
+        waiting > 0 && waiting >= fcntl_getpipe_size(&self.pipe).unwrap_or(usize::MAX) as u64 / 4
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
