@@ -33,7 +33,7 @@ impl LogDir {
 
     /// Many logs may be opened now, until [`LogDir::end_many`].
     pub fn begin_many(&mut self) {
-        self.listings = Some(Listings::new());
+        self.listings.get_or_insert_default();
     }
 
     /// That is over: what is made in the directory from now on counts again.

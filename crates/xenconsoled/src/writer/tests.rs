@@ -293,3 +293,33 @@ fn a_pipe_that_a_log_fills_is_made_as_large_as_a_move() {
     host.round();
     assert_eq!((source.room(), source.waiting()), (ROOM, 0));
 }
+
+/// Thousands of logs were opened in one go: whoever had one already waited until all were open.
+#[test]
+fn pipes_have_their_turns_between_logs_that_are_opened() {
+    let mut host = Host::new();
+    host.give_hand();
+    let (reader, writer) = host.fifo("a");
+    host.resume(1, "a", reader, None);
+    host.round();
+    host.reports();
+    let new = 2..500;
+    for id in new.clone() {
+        let key = EntryKey { owner: Owner::Host, name: format!("b{id}") }.into();
+        host.writer.tell(Command::Open(StreamId(id), key, host.request(&format!("b{id}")), 0));
+    }
+    rustix::io::write(&writer, b"line\n").unwrap();
+    host.round();
+    let is_answer = |report: &Report| matches!(report, Report::Refused(..));
+    let mut answered = host.reports().into_iter().filter(is_answer).count();
+    assert_eq!(host.log("a"), "line\n");
+    assert!(answered < new.clone().count() / 2, "{answered} before the line");
+    for _ in new.clone() {
+        host.whole_round();
+        answered += host.reports().into_iter().filter(is_answer).count();
+        if answered == new.clone().count() {
+            return;
+        }
+    }
+    panic!("{answered} of {} were answered", new.count());
+}

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 
 use super::rest::Rest;
-use super::{Command, Line, Places, Report, quiet};
+use super::{Command, Line, Places, Report, quiet, ring};
 use crate::book::Book;
 use crate::file::{File, LogDirs};
 use crate::hand::Hand;
@@ -27,6 +27,8 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// Events of one round.
 pub(super) const EVENTS: usize = 256;
+/// Commands of one round: to open a log takes some 0.1 ms, and a writer must not be late for that.
+const COMMANDS: usize = 32;
 /// Empty hands that are kept ready: one is at work, and one takes its place when that gets stuck with its file.
 const HANDS_READY: usize = 2;
 const HANDS_MOST: usize = 8;
@@ -220,10 +222,15 @@ impl Thread {
         }
     }
 
+    /// Some of what was told: pipes have their turns between thousands of logs that are opened.
     fn obey(&mut self, now: Instant) {
         quiet(&self.line.wake);
         self.desk.dirs.begin_many();
-        while let Some(command) = self.command() {
+        for told in 0.. {
+            if told == COMMANDS {
+                return ring(&self.line.wake);
+            }
+            let Some(command) = self.command() else { break };
             match command {
                 Command::Open(id, key, request, account) => match self.open(id, &key, &request, account, now) {
                     Ok(source) => self.line.report(Report::Opened(id, source)),
