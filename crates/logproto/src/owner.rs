@@ -73,6 +73,8 @@ pub enum Change {
     Owner(Owner),
     /// One entry.
     Entry(EntryKey),
+    /// The answer to one entry, and nothing that it asks for.
+    Answer(EntryKey),
     /// Nothing of ours: one of the many other things that live there.
     Nothing,
 }
@@ -97,9 +99,11 @@ impl Change {
             Err(_) if first == "logging" => Owner::Host,
             Err(_) => return Change::Nothing,
         };
-        match parts.next() {
-            None => Change::Owner(owner),
-            Some(name) => Change::Entry(EntryKey { owner, name: name.to_owned() }),
+        let Some(name) = parts.next() else { return Change::Owner(owner) };
+        let key = EntryKey { owner, name: name.to_owned() };
+        match (parts.next(), parts.next()) {
+            (Some("state"), None) => Change::Answer(key),
+            _ => Change::Entry(key),
         }
     }
 }
@@ -129,6 +133,8 @@ mod tests {
             ("/libxl/5/logging/qemu", entry(dom5(), "qemu")),
             ("/libxl/5/logging/qemu/limit", entry(dom5(), "qemu")),
             ("/libxl/5/logging/a@b/limit/deep", entry(dom5(), "a@b")),
+            ("/libxl/5/logging/qemu/state", Change::Answer(EntryKey { owner: dom5(), name: "qemu".into() })),
+            ("/libxl/5/logging/qemu/state/deep", entry(dom5(), "qemu")),
             ("/libxl/logging", Change::Owner(Owner::Host)),
             ("/libxl/logging/xl/pipe", entry(Owner::Host, "xl")),
             ("/libxl/5/device/vbd/1", Change::Nothing),

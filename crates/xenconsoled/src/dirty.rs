@@ -12,6 +12,8 @@ pub struct Dirty {
     everything: bool,
     owners: BTreeSet<Owner>,
     entries: Turns<()>,
+    /// Entries of which only the answer changed.
+    answers: Turns<()>,
 }
 
 impl Dirty {
@@ -22,7 +24,13 @@ impl Dirty {
             Change::Owner(owner) => {
                 self.owners.insert(owner);
             }
-            Change::Entry(key) => self.entries.add(key, ()),
+            Change::Entry(key) => {
+                self.answers.remove(&key);
+                self.entries.add(key, ());
+            }
+            // Whoever looks at all of it sees the answer, too.
+            Change::Answer(key) if self.entries.contains(&key) => {}
+            Change::Answer(key) => self.answers.add(key, ()),
             Change::Nothing => {}
         }
     }
@@ -46,6 +54,11 @@ impl Dirty {
     pub fn has_entries(&self) -> bool {
         !self.entries.is_empty()
     }
+
+    /// The next entry of which only the answer has to be read.
+    pub fn take_answer(&mut self) -> Option<EntryKey> {
+        self.answers.take().map(|(key, ())| key)
+    }
 }
 
 #[cfg(test)]
@@ -55,12 +68,34 @@ mod tests {
     #[test]
     fn many_changes_of_one_entry_are_one_look() {
         let mut dirty = Dirty::default();
-        for node in ["", "/pipe", "/file", "/state", "/pipe"] {
+        for node in ["/state", "", "/pipe", "/file", "/state", "/pipe"] {
             dirty.add(Change::of(&format!("/libxl/5/logging/a{node}")));
         }
         dirty.add(Change::of("/libxl/5/device/vbd"));
         assert_eq!(dirty.take_entries(10).len(), 1);
-        assert!(!dirty.has_entries() && dirty.take_owner().is_none() && !dirty.take_everything());
+        assert!(
+            !dirty.has_entries()
+                && dirty.take_answer().is_none()
+                && dirty.take_owner().is_none()
+                && !dirty.take_everything()
+        );
+    }
+
+    /// Each answer was followed by a look at all of its entry: a third of what a store had to do for a new log.
+    #[test]
+    fn an_answer_is_not_a_look_at_all_of_it() {
+        let mut dirty = Dirty::default();
+        let state = || Change::of("/libxl/5/logging/a/state");
+        dirty.add(state());
+        assert!(!dirty.has_entries());
+        let key = dirty.take_answer();
+        assert_eq!((key.clone().map(Change::Answer), dirty.take_answer()), (Some(state()), None));
+        // With anything else of it, in any order, all of it is.
+        let whole = || Change::of("/libxl/5/logging/a/limit");
+        for changes in [[state(), whole()], [whole(), state()]] {
+            changes.into_iter().for_each(|change| dirty.add(change));
+            assert_eq!((dirty.take_answer(), dirty.take_entries(9)), (None, key.clone().into_iter().collect()));
+        }
     }
 
     #[test]

@@ -128,7 +128,11 @@ impl Store {
                     State::Error(refusal) => Some(refusal.to_string()),
                     State::Ready => None,
                 };
-                writes.push((key.node("error"), error));
+                // An old error would belie the new state.
+                if error.is_some() || self.errors.contains(key) {
+                    writes.push((key.node("error"), error));
+                    self.errors.insert(key.clone());
+                }
                 writes.push((key.node("state"), Some(answer.state.word().to_owned())));
             }
         }
@@ -138,7 +142,7 @@ impl Store {
                     let request = Request::Write { path: &path, value: value.as_bytes() };
                     self.submit(tx, request, Purpose::Tell(Step::Written));
                 }
-                // An old error would belie the new state. Where there is none, that is no failure.
+                // Where there is none, that is no failure.
                 None => self.submit(tx, Request::Rm { path: &path }, Purpose::Nothing),
             }
         }
