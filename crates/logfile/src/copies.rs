@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -23,7 +24,8 @@ pub(crate) fn name(log: &OsStr, number: u32) -> Cow<'_, OsStr> {
     }
     let mut name = OsString::with_capacity(log.len() + 11);
     name.push(log);
-    name.push(format!(".{number}"));
+    // An OsString takes whatever is written to it.
+    let _ = write!(name, ".{number}");
     Cow::Owned(name)
 }
 

@@ -55,13 +55,14 @@ fn a_removed_log_is_made_anew_by_a_check_too() {
 
 #[test]
 fn one_look_tells_whether_anything_was_done_to_it() {
-    let strike: [(&str, fn(&Scene)); 4] = [
+    type Strike = fn(&Scene);
+    let strikes: [(&str, Strike); 4] = [
         ("removed", |scene| fs::remove_file(scene.path(0)).unwrap()),
         ("renamed", |scene| fs::rename(scene.path(0), scene.path(7)).unwrap()),
         ("shortened", |scene| File::options().write(true).open(scene.path(0)).unwrap().set_len(1).unwrap()),
         ("added to", |scene| write!(OpenOptions::new().append(true).open(scene.path(0)).unwrap(), "x").unwrap()),
     ];
-    for (what, strike) in strike {
+    for (what, strike) in strikes {
         let scene = Scene::new();
         let mut log = scene.open(10, 2).unwrap();
         log.append(b"aaaa\n").unwrap();

@@ -106,6 +106,12 @@ impl Hand {
         &mut self.chunk
     }
 
+    /// Room for a text to be begun: empty, and as large as the last one was.
+    pub fn blank(&mut self) -> Vec<u8> {
+        self.text.clear();
+        std::mem::take(&mut self.text)
+    }
+
     /// Begins to write a text that stands for `consume` bytes of the pipe, or for drops up to `marked`.
     pub fn begin_text(&mut self, text: Vec<u8>, offset: u64, consume: usize, marked: u64) {
         let (len, consume) = (text.len() as u64, consume as u64);

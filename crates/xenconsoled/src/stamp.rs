@@ -62,11 +62,19 @@ const TIME: usize = "[YYYY-MM-DD HH:MM:SS] ".len();
 
 /// A time as it stands before a line: `[YYYY-MM-DD HH:MM:SS] `, local time, as xenconsoled writes it.
 pub fn text(time: SystemTime) -> String {
-    match jiff::Timestamp::try_from(time) {
-        Ok(time) => time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("[%Y-%m-%d %H:%M:%S] ").to_string(),
-        // The clock stands before the year -9999 or after 9999: better no time than no line.
-        Err(_) => String::new(),
-    }
+    let mut text = String::new();
+    write(time, &mut text);
+    text
+}
+
+/// Puts a time as it stands before a line in place of what is in `text`.
+pub fn write(time: SystemTime, text: &mut String) {
+    text.clear();
+    // The clock stands before the year -9999 or after 9999: better no time than no line.
+    let Ok(time) = jiff::Timestamp::try_from(time) else { return };
+    let time = time.to_zoned_datetime(jiff::tz::TimeZone::system());
+    // A String takes whatever is written to it.
+    let _ = std::fmt::Write::write_fmt(text, format_args!("{}", time.strftime("[%Y-%m-%d %H:%M:%S] ")));
 }
 
 #[cfg(test)]

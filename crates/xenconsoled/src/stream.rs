@@ -38,8 +38,13 @@ const QUIET: Duration = Duration::from_secs(10);
 /// What one turn came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// So many bytes moved; there may be more.
-    Moved(usize),
+    /// Something moved.
+    Moved {
+        /// So many bytes.
+        bytes: usize,
+        /// Whether that was all that one turn may move: then there may be more.
+        is_most: bool,
+    },
     /// There is nothing in the pipe.
     Empty,
     /// There is nothing in the pipe and nobody has it open for writing.
@@ -64,13 +69,22 @@ pub struct Desk {
     scratch: Scratch,
     peek: Chunk,
     read: Vec<u8>,
+    time: String,
 }
 
 impl Desk {
     /// A desk without hands.
     pub fn new(dirs: LogDirs) -> std::io::Result<Desk> {
         let scratch = Scratch::new().map_err(std::io::Error::other)?;
-        Ok(Desk { hands: Vec::new(), dirs, careful: false, scratch, peek: Chunk::new()?, read: Vec::new() })
+        Ok(Desk {
+            hands: Vec::new(),
+            dirs,
+            careful: false,
+            scratch,
+            peek: Chunk::new()?,
+            read: Vec::new(),
+            time: String::new(),
+        })
     }
 }
 
@@ -197,7 +211,7 @@ impl Stream {
                 Take::Gap(gap, _) if has_told => {
                     // More was dropped while that was told. On a disk that is slow it would go on for ever: others first.
                     self.source.put_back(gap);
-                    return Ok(Turn::Moved(0));
+                    return Ok(Turn::Moved { bytes: 0, is_most: true });
                 }
                 Take::Gap(gap, marked) => {
                     has_told = true;
@@ -210,7 +224,7 @@ impl Stream {
                 }
                 Take::Bytes(bytes) => {
                     self.finish(hand, desk, now)?;
-                    return Ok(Turn::Moved(bytes));
+                    return Ok(Turn::Moved { bytes, is_most: bytes >= most });
                 }
                 Take::Empty => return Ok(Turn::Empty),
                 Take::Ended => return Ok(Turn::Ended),
@@ -349,23 +363,19 @@ impl Stream {
         match &mut self.stamper {
             Some(stamper) if !hand.is_empty() => {
                 stamper.settle(|| log.is_at_line_start()).map_err(|why| why.to_string())?;
-                write_stamped(stamper, hand, log, &mut desk.peek, &mut desk.read)
+                write_stamped(stamper, hand, log, desk)
             }
             _ => hand.finish_moving(log, &mut desk.scratch),
         }
     }
 }
 
-fn write_stamped(
-    stamper: &mut Stamper,
-    hand: &mut Hand,
-    log: &mut LogFile,
-    peek: &mut Chunk,
-    read: &mut Vec<u8>,
-) -> Result<(), Why> {
+fn write_stamped(stamper: &mut Stamper, hand: &mut Hand, log: &mut LogFile, desk: &mut Desk) -> Result<(), Why> {
+    let Desk { peek, read, time, .. } = desk;
     hand.chunk().peek(peek, read).map_err(|why| why.to_string())?;
-    let mut text = Vec::with_capacity(read.len() * 2);
-    stamper.stamp(read, &stamp::text(SystemTime::now()), &mut text);
+    stamp::write(SystemTime::now(), time);
+    let mut text = hand.blank();
+    stamper.stamp(read, time, &mut text);
     let offset = log.offset();
     hand.begin_text(text, offset, read.len(), 0);
     hand.finish_text(log, |_| ())

@@ -71,7 +71,7 @@ impl Thread {
         loop {
             let before = there;
             match stream.turn(&mut self.desk, now) {
-                Turn::Moved(bytes) => there = there.saturating_sub(bytes as u64),
+                Turn::Moved { bytes, .. } => there = there.saturating_sub(bytes as u64),
                 Turn::Empty | Turn::Ended => there = 0,
                 Turn::EmptyHanded | Turn::Paused(..) | Turn::Stuck => break,
             }

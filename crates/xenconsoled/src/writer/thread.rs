@@ -11,7 +11,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 
-use super::rest::Rest;
+use super::rest::{Rest, WHOLE};
 use super::{Command, Line, Places, Report, quiet, ring};
 use crate::book::Book;
 use crate::file::{File, LogDirs};
@@ -340,8 +340,8 @@ impl Thread {
         let Some(stream) = self.streams.get_mut(&id).filter(|_| !self.unread.contains_key(&id)) else { return 0 };
         let turn = stream.turn(&mut self.desk, now);
         match turn {
-            Turn::Moved(bytes) => {
-                let share = stream.share(bytes);
+            Turn::Moved { bytes, is_most } => {
+                let share = if is_most { WHOLE } else { stream.share(bytes) };
                 if self.parked.remove(&id) {
                     self.watch(id, epoll::EventFlags::IN);
                 }

@@ -44,7 +44,7 @@ fn at_once(what: &str, change: fn(Log) -> Log, most: Most) {
 }
 
 /// Lines in turn, and lines that follow each other.
-fn allocations(what: &str, change: fn(Log) -> Log, most_a_line: u64) {
+fn allocations(what: &str, change: fn(Log) -> Log, most: u64) {
     const LINES: u64 = 100;
     let heap = Heap::new();
     let mut one = One::start(&heap, change);
@@ -59,7 +59,7 @@ fn allocations(what: &str, change: fn(Log) -> Log, most_a_line: u64) {
         }
         one.arrives();
         let how = if is_waited_for { "one by one" } else { "at once" };
-        heap.hold(&format!("{LINES} {what} {how}"), mark, LINES * most_a_line, one.pid());
+        heap.hold(&format!("{LINES} {what} {how}"), mark, most, one.pid());
     }
 }
 
@@ -90,5 +90,5 @@ fn no_allocation() {
 
 #[test]
 fn allocations_of_lines_with_times() {
-    allocations("lines with times", with_times, bounds::ALLOCATIONS_OF_A_LINE_WITH_TIME);
+    allocations("lines with times", with_times, bounds::ALLOCATIONS_OF_LINES_WITH_TIMES);
 }
