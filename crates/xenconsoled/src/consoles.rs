@@ -195,7 +195,7 @@ impl Consoles {
 
     /// When [`Consoles::process`] wants to be called even if nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
-        [self.store.deadline(), self.holds.next(), self.partings.deadline(), self.again].into_iter().flatten().min()
+        [self.store.deadline(), self.partings.deadline(), self.again].into_iter().flatten().min()
     }
 
     /// Whether there is nothing that the daemon is to do for a console, and nobody waits for a log.
@@ -217,15 +217,6 @@ impl Consoles {
             && let Some(found) = self.store.found()
         {
             self.found(found, io);
-        }
-        while let Some(port) = self.holds.due(io.now) {
-            // The port may be another's by now, who is not held then; or nobody's.
-            if let Some(key) = self.by_port.get(&port).copied()
-                && let Some(console) = self.consoles.get_mut(&key).filter(|console| console.is_held)
-            {
-                console.is_held = false;
-                self.serve(key, io);
-            }
         }
         self.partings.process(io.now);
         self.wait_for_store();
@@ -405,9 +396,24 @@ impl Consoles {
         self.store.look_at(key.domid);
     }
 
-    /// When [`Consoles::events_came`] wants to be called whether some came or not.
+    /// When [`Consoles::look`] wants to be called.
     pub fn next_look(&self) -> Option<Instant> {
-        self.lull.until()
+        self.lull.until().into_iter().chain(self.holds.next()).min()
+    }
+
+    /// Serves guests whose time is over that they were held for, and looks for events where they are not waited for. Answers as
+    /// [`Consoles::events_came`] does.
+    pub fn look(&mut self, io: &mut World<'_>) -> std::io::Result<Vec<u32>> {
+        while let Some(port) = self.holds.due(io.now) {
+            // The port may be another's by now, who is not held then; or nobody's.
+            if let Some(key) = self.by_port.get(&port).copied()
+                && let Some(console) = self.consoles.get_mut(&key).filter(|console| console.is_held)
+            {
+                console.is_held = false;
+                self.serve(key, io);
+            }
+        }
+        if self.lull.until().is_some_and(|at| at <= io.now) { self.events_came(io) } else { Ok(Vec::new()) }
     }
 
     /// Takes events of event channels. Answers with ports that are no console's; with an error if there will be no more events.

@@ -236,7 +236,7 @@ impl Daemon {
         let mut due = Instant::now();
         loop {
             let now = Instant::now();
-            if self.guests_due().is_some_and(|at| at <= now) && !self.guests_events(now)? {
+            if self.guests_due().is_some_and(|at| at <= now) && !self.look_for_guests(now)? {
                 due = now;
             }
             if self.consoles_due(due) <= now {

@@ -176,6 +176,9 @@ impl Backlog {
 
     /// So many bytes of what [`Backlog::peek`] gave are through. A daemon that is killed before this has them twice on the pty.
     pub fn consume(&mut self, bytes: usize) -> io::Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
         let (bytes, mut state) = (bytes as u64, self.state);
         if state.untold > 0 {
             state.told += bytes;

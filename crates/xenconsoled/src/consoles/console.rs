@@ -266,10 +266,13 @@ impl Console {
         let Some(pty) = &mut self.pty else { return Ok(false) };
         let mut chunk = [0; 4096];
         for _ in 0..CHUNKS {
+            if self.backlog.is_empty() {
+                break;
+            }
             // Memory that cannot be read or written now can be at the next event.
             let Ok(count) = self.backlog.peek(&mut chunk) else { break };
             let written = pty.write(&chunk[..count])?;
-            if self.backlog.consume(written).is_err() || written < count || count == 0 {
+            if self.backlog.consume(written).is_err() || written < count {
                 break;
             }
         }

@@ -194,22 +194,30 @@ impl Daemon {
             if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
                 return Err(DaemonError::Events(ErrorKind::BrokenPipe.into()));
             }
-            return self.guests_events(now);
+            return self.guests(now, Consoles::events_came);
         }
         let Some(key) = token::console(which) else { return Ok(false) };
         self.with_consoles(now, |consoles, world| consoles.pty_event(key, world));
         Ok(self.is_settled())
     }
 
-    /// When guests' events are looked for, where they are not waited for.
+    /// When [`Daemon::look_for_guests`] has to be called.
     pub(super) fn guests_due(&self) -> Option<Instant> {
         self.consoles.as_ref().and_then(Consoles::next_look)
     }
 
-    /// Looks for guests' events. True if no more came of it.
-    pub(super) fn guests_events(&mut self, now: Instant) -> Result<bool, DaemonError> {
+    /// Does for guests what is due. True if no more came of it.
+    pub(super) fn look_for_guests(&mut self, now: Instant) -> Result<bool, DaemonError> {
+        self.guests(now, Consoles::look)
+    }
+
+    fn guests(
+        &mut self,
+        now: Instant,
+        what: impl FnOnce(&mut Consoles, &mut World<'_>) -> std::io::Result<Vec<u32>>,
+    ) -> Result<bool, DaemonError> {
         let mut came = Ok(Vec::new());
-        self.with_consoles(now, |consoles, world| came = consoles.events_came(world));
+        self.with_consoles(now, |consoles, world| came = what(consoles, world));
         let others = came.map_err(DaemonError::Events)?;
         for port in &others {
             if let Some(hypervisor) = &mut self.hypervisor {
