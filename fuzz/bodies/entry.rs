@@ -18,7 +18,7 @@ pub fn check(data: &[u8]) {
     let mut rest = data;
     let owner = DomId::new(number(&mut rest)).map_or(Owner::Host, Owner::Domain);
     let name = String::from_utf8_lossy(piece(&mut rest).unwrap_or_default()).into_owned();
-    let key = EntryKey { owner, name };
+    let key = EntryKey { owner, name: name.into() };
     let mut entry = Entry::default();
     for (place, node) in entry.nodes.iter_mut().zip(NODES) {
         let root = if node == "file" { LOG } else { RUN };
@@ -44,9 +44,9 @@ pub fn check(data: &[u8]) {
 }
 
 fn check_request(request: &Request, key: &EntryKey, rules: &Rules) {
-    let (bounds, id) = (&rules.bounds, request.id.as_str());
+    let (bounds, id) = (&rules.bounds, &*key.name);
     assert!((bounds.min_limit..=bounds.max_limit).contains(&request.limit) && request.copies <= bounds.max_copies);
-    assert!(id == key.name && (1..=64).contains(&id.len()));
+    assert!((1..=64).contains(&id.len()));
     assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')));
     check_path(&request.pipe.below(&rules.run), Path::new(RUN));
     check_path(&request.file.below(&rules.log), Path::new(LOG));

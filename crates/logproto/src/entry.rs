@@ -29,8 +29,6 @@ pub struct Rules {
 /// A whole entry that passed every check that can be made without touching a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The log's id.
-    pub id: LogId,
     /// The FIFO to read.
     pub pipe: PipePath,
     /// The file to write.
@@ -72,8 +70,7 @@ impl Entry {
         let (Some(pipe), Some(file)) = (self.node("pipe"), self.node("file")) else {
             return Ok(None);
         };
-        let id =
-            key.name.parse::<LogId>().map_err(|why| Refusal::new(Code::BadId, format!("{}: {why}", key.path())))?;
+        key.name.parse::<LogId>().map_err(|why| Refusal::new(Code::BadId, format!("{}: {why}", key.path())))?;
         let pipe = PipePath::new(pipe, &rules.run).map_err(|why| self.refuse(Code::BadPipe, key, "pipe", why))?;
         let file = LogPath::new(file, &rules.log).map_err(|why| self.refuse(Code::BadFile, key, "file", why))?;
         let bounds = &rules.bounds;
@@ -103,7 +100,7 @@ impl Entry {
         };
         let policy = self.word(key, "policy", Code::BadPolicy, rules.defaults.policy)?;
         let stamp = self.word(key, "timestamp", Code::BadTimestamp, rules.defaults.timestamp)?;
-        Ok(Some(Request { id, pipe, file, limit, copies, policy, stamp }))
+        Ok(Some(Request { pipe, file, limit, copies, policy, stamp }))
     }
 
     fn word<T>(&self, key: &EntryKey, node: &str, code: Code, default: T) -> Result<T, Refusal>

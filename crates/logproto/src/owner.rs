@@ -1,6 +1,7 @@
 //! Whose log it is, and where that stands in the store.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::{DomId, LogId, WATCH_PATH};
 
@@ -37,14 +38,14 @@ impl fmt::Display for Owner {
 pub struct EntryKey {
     /// Whose entry it is.
     pub owner: Owner,
-    /// The name of the entry's directory as it stands in the store.
-    pub name: String,
+    /// The name of the entry's directory as it stands in the store. Shared by all who know of it.
+    pub name: Arc<str>,
 }
 
 impl EntryKey {
     /// The entry of a log whose id was checked.
     pub fn new(owner: Owner, id: &LogId) -> EntryKey {
-        EntryKey { owner, name: id.as_str().to_owned() }
+        EntryKey { owner, name: id.as_str().into() }
     }
 
     /// The entry's directory in the store.
@@ -100,7 +101,7 @@ impl Change {
             Err(_) => return Change::Nothing,
         };
         let Some(name) = parts.next() else { return Change::Owner(owner) };
-        let key = EntryKey { owner, name: name.to_owned() };
+        let key = EntryKey { owner, name: name.into() };
         match (parts.next(), parts.next()) {
             (Some("state"), None) => Change::Answer(key),
             _ => Change::Entry(key),
@@ -125,7 +126,7 @@ mod tests {
 
     #[test]
     fn an_event_names_the_least_that_must_be_read() {
-        let entry = |owner, name: &str| Change::Entry(EntryKey { owner, name: name.to_owned() });
+        let entry = |owner, name: &str| Change::Entry(EntryKey { owner, name: name.into() });
         for (path, change) in [
             ("/libxl", Change::Everything),
             ("/libxl/5", Change::Owner(dom5())),

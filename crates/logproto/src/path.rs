@@ -1,5 +1,7 @@
 //! Paths that were checked once and are carried as types.
 //!
+//! Copies of one share its text: a daemon has several of each, for thousands of logs.
+//!
 //! A [`PipePath`] or [`LogPath`] is below its root as text. That no symlink on the way leads out is for whoever opens it to
 //! see to: openat2(2) beneath the root.
 
@@ -7,6 +9,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Linux: the longest name of a file (`NAME_MAX`, include/uapi/linux/limits.h).
 const NAME_MAX: usize = 255;
@@ -97,12 +100,12 @@ macro_rules! path_below {
     ($(#[$doc:meta])* $name:ident, $suffix:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(PathBuf);
+        pub struct $name(Arc<Path>);
 
         impl $name {
             /// Checks a store value against its root.
             pub fn new(value: &[u8], root: &RootPath) -> Result<$name, PathError> {
-                root.below(value, $suffix).map($name)
+                root.below(value, $suffix).map(|path| $name(path.into()))
             }
 
             /// The path relative to the root: one or more plain names.
@@ -146,7 +149,7 @@ impl LogPath {
     pub fn copy(&self, number: u32) -> LogPath {
         let mut name = self.name().to_owned();
         name.push(format!(".{number}"));
-        LogPath(self.0.with_file_name(name))
+        LogPath(self.0.with_file_name(name).into())
     }
 
     /// This file's name taken apart as if it were a rotated copy: `qemu.log.3` is copy 3 of `qemu.log`.
@@ -158,7 +161,7 @@ impl LogPath {
             return None;
         }
         let number = u32::try_from(crate::decimal(digits)?).ok()?;
-        Some((LogPath(self.0.with_file_name(OsStr::from_bytes(&name[..dot]))), number))
+        Some((LogPath(self.0.with_file_name(OsStr::from_bytes(&name[..dot])).into()), number))
     }
 }
 

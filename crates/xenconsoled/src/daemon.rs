@@ -332,6 +332,10 @@ impl Daemon {
         }
         if self.give_back.is_some_and(|at| at <= now) {
             self.give_back = None;
+            self.logs.pack();
+            self.kept.pack();
+            self.relief.pack();
+            self.writers.pack();
             xen_sys::memory::give_back();
         }
         idle
@@ -419,7 +423,7 @@ impl Daemon {
     /// Every name that is listed or known is looked at: what is gone from the list, too.
     fn listed(&mut self, owner: Owner, names: Vec<String>) {
         let known: Vec<EntryKey> = self.logs.of_owner(owner).cloned().collect();
-        let listed = names.into_iter().map(|name| EntryKey { owner, name });
+        let listed = names.into_iter().map(|name| EntryKey { owner, name: name.into() });
         listed.chain(known).for_each(|key| self.store.look_at(Change::Entry(key)));
     }
 

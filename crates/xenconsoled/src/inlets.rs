@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use logproto::{LogId, LogPath, PipePath, Policy, Refusal, Request, RootPath, Rules, Stamp};
+use logproto::{LogPath, PipePath, Policy, Refusal, Request, RootPath, Rules, Stamp};
 
 use crate::inlet::Inlet;
 use crate::key::{LogKey, Own};
@@ -205,7 +204,7 @@ impl Inlets {
         let name = if log.is_other { &log.wanted.other } else { &log.wanted.file };
         let fresh = || self.rules.run.path().join(format!("xenlog-{}-{}", own.name(), logs.next_stream().0));
         let path = log.pipe.clone().unwrap_or_else(fresh);
-        let asked = self.request(own, name, &log.wanted, &path);
+        let asked = self.request(name, &log.wanted, &path);
         let log = self.logs.get_mut(&own)?;
         let made = asked.and_then(|request| {
             if log.inlet.is_none() {
@@ -252,14 +251,12 @@ impl Inlets {
         }
     }
 
-    fn request(&self, own: Own, name: &str, wanted: &Wanted, path: &Path) -> Result<Request, String> {
+    fn request(&self, name: &str, wanted: &Wanted, path: &Path) -> Result<Request, String> {
         let file = self.path(name).ok_or_else(|| format!("\"{name}\" is no name for its file"))?;
         let pipe = PipePath::new(path.as_os_str().as_encoded_bytes(), &self.rules.run);
         let pipe = pipe.map_err(|why| format!("{} {why}", path.display()))?;
-        // A name of ours is a good id.
-        let id = own.name().parse().map_err(|why: <LogId as FromStr>::Err| why.to_string())?;
         let (Keeping { limit, copies, .. }, Wanted { stamp, policy, .. }) = (&self.keeping, wanted);
-        Ok(Request { id, pipe, file, limit: *limit, copies: *copies, policy: *policy, stamp: *stamp })
+        Ok(Request { pipe, file, limit: *limit, copies: *copies, policy: *policy, stamp: *stamp })
     }
 
     /// A log is there and may be filled. True if one of these waited for that.

@@ -15,6 +15,7 @@ use crate::key::{ConsoleKey, LogKey, Own};
 use crate::logs::{Patience, StreamId};
 use crate::notify::Notify;
 use crate::numbers::Numbers;
+use crate::pack::pack;
 use crate::pipe;
 use crate::roll::{Line, Roll};
 use crate::source::Source;
@@ -170,6 +171,12 @@ impl Kept {
         // Their logs were over, or never answered.
         pipes.keys().for_each(|id| self.forget(&log_name(*id)));
         Legacy { logs, hands: empty, consoles: BTreeMap::new(), next }
+    }
+
+    /// Takes no more room than it needs: see [`pack`].
+    pub fn pack(&mut self) {
+        pack(&mut self.lines);
+        self.notify.iter_mut().for_each(Notify::pack);
     }
 
     /// The book, for the writer.

@@ -31,6 +31,7 @@ pub mod notify;
 mod numbers;
 mod options;
 mod own_log;
+mod pack;
 mod pid_file;
 mod pipe;
 mod pulse;

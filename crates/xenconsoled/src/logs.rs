@@ -9,6 +9,7 @@ use logproto::{Claims, Code, Entry, EntryKey, Owner, PipePath, Refusal, Request,
 
 use crate::asked::Asked;
 use crate::key::{LogKey, Own};
+use crate::pack::pack;
 use crate::shares::Shares;
 
 mod own;
@@ -77,7 +78,7 @@ pub enum Patience {
 struct Log {
     asked: Asked,
     stage: Stage,
-    /// The FIFO that its pipe named when it was judged.
+    /// The FIFO that its pipe named when it was judged; when it is ready, the one that is read.
     named: Option<FifoId>,
     told: Told,
     /// The store was lost since this entry was last seen: if it is missing now, that says nothing of its log.
@@ -88,6 +89,15 @@ impl Log {
     fn new(entry: &Entry, named: Option<FifoId>, stage: Stage) -> Box<Log> {
         Box::new(Log { asked: Asked::by(entry), stage, named, told: Told::No, unseen: false })
     }
+
+    /// Whether it reads, or is about to read, the FIFO that has this name now.
+    fn reads(&self, pipe: &PipePath, named: Option<FifoId>) -> bool {
+        match &self.stage {
+            Stage::Opening(_, request) => request.pipe == *pipe,
+            Stage::Ready(..) => named.is_some() && named == self.named,
+            Stage::Waiting(..) | Stage::Refused(_) => false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -95,7 +105,7 @@ enum Stage {
     /// Another stream that is at its end still has the file or the pipe.
     Waiting(Request),
     Opening(StreamId, Request),
-    Ready(StreamId, Request, FifoId),
+    Ready(StreamId, Request),
     Refused(Refusal),
 }
 
@@ -105,15 +115,6 @@ impl Stage {
         match self {
             Stage::Opening(stream, _) | Stage::Ready(stream, ..) => Some(*stream),
             Stage::Waiting(..) | Stage::Refused(_) => None,
-        }
-    }
-
-    /// Whether it reads, or is about to read, the FIFO that has this name now.
-    fn reads(&self, pipe: &PipePath, named: Option<FifoId>) -> bool {
-        match self {
-            Stage::Opening(_, request) => request.pipe == *pipe,
-            Stage::Ready(_, _, held) => named == Some(*held),
-            Stage::Waiting(..) | Stage::Refused(_) => false,
         }
     }
 }
@@ -188,7 +189,7 @@ impl Logs {
 
     /// The entries of one owner that are known here.
     pub fn of_owner(&self, owner: Owner) -> impl Iterator<Item = &EntryKey> {
-        let first = EntryKey { owner, name: String::new() };
+        let first = EntryKey { owner, name: "".into() };
         self.logs.range(first..).map(|(key, _)| key).take_while(move |key| key.owner == owner)
     }
 
@@ -210,6 +211,15 @@ impl Logs {
     /// How many logs are being served, and how many read on after their entry went.
     pub fn counts(&self) -> (usize, usize) {
         (self.shares.all() + self.own.len(), self.ending.len())
+    }
+
+    /// Takes no more room than it needs: see [`pack`].
+    pub fn pack(&mut self) {
+        pack(&mut self.logs);
+        pack(&mut self.streams);
+        pack(&mut self.pipes);
+        pack(&mut self.fifos);
+        self.claims.pack();
     }
 
     /// The connection to the store was lost: what was being answered has to be answered again.
@@ -256,7 +266,7 @@ impl Logs {
                 self.actions.push_back(Action::Answer(key.clone(), seen.entry, log.named, answer));
             }
             (Stage::Refused(_), _) if unchanged && same_fifo && answered => {}
-            (Stage::Ready(stream, old, fifo), Ok(new)) if same_log(old, &new, *fifo, seen.fifo) => {
+            (Stage::Ready(stream, old), Ok(new)) if same_log(old, &new) && same_fifo => {
                 let (stream, changed) = (*stream, *old != new);
                 let again = changed || !answered || log.told == Told::No;
                 log.asked = Asked::by(&seen.entry);
@@ -267,8 +277,8 @@ impl Logs {
                     self.answer_again(key, seen.entry);
                 }
             }
-            (stage, request) => {
-                let again = request.as_ref().is_ok_and(|new| stage.reads(&new.pipe, seen.fifo));
+            (_, request) => {
+                let again = request.as_ref().is_ok_and(|new| log.reads(&new.pipe, seen.fifo));
                 self.forget(key, if again { Patience::Handover } else { Patience::Drain });
                 self.start(key, &seen.entry, request, seen.fifo);
             }
@@ -289,7 +299,7 @@ impl Logs {
         match key {
             LogKey::Entry(key) => {
                 self.shares.add(key.owner);
-                let log = Log::new(&Entry::default(), Some(fifo), Stage::Ready(stream, request, fifo));
+                let log = Log::new(&Entry::default(), Some(fifo), Stage::Ready(stream, request));
                 self.logs.insert(key, log);
             }
             LogKey::Own(own) => drop(self.own.insert(own, OwnLog { stream, request })),
@@ -306,7 +316,7 @@ impl Logs {
         self.fifos.insert(stream, fifo);
         let Some((key, log)) = self.log_of(stream) else { return };
         if let Stage::Opening(_, request) = &log.stage {
-            log.stage = Stage::Ready(stream, request.clone(), fifo);
+            log.stage = Stage::Ready(stream, request.clone());
             log.named = Some(fifo);
             let answer = Action::Answer(key, log.asked.entry(), log.named, State::Ready);
             self.actions.push_back(answer);
@@ -433,7 +443,7 @@ impl Logs {
                 self.waiting.remove(key);
                 self.shares.remove(key.owner);
             }
-            Stage::Opening(stream, request) | Stage::Ready(stream, request, _) => {
+            Stage::Opening(stream, request) | Stage::Ready(stream, request) => {
                 self.shares.remove(key.owner);
                 self.ending.insert(stream, request);
                 self.actions.push_back(Action::End(stream, patience));
@@ -443,14 +453,14 @@ impl Logs {
 
     /// Other bounds for a running log; false if they would get in another's way.
     fn adjust(&mut self, key: &EntryKey, stream: StreamId, new: &Request) -> bool {
-        let Some(Stage::Ready(_, old, fifo)) = self.logs.get(key).map(|log| &log.stage) else { return false };
-        let (old, fifo) = (old.clone(), *fifo);
+        let Some(Stage::Ready(_, old)) = self.logs.get(key).map(|log| &log.stage) else { return false };
+        let old = old.clone();
         self.claims.remove(&old.file, &stream);
         let free = self.claims.conflict(&new.file, new.copies).is_none();
         self.claims.add(new.file.clone(), if free { new.copies } else { old.copies }, stream);
         if free {
             if let Some(log) = self.logs.get_mut(key) {
-                log.stage = Stage::Ready(stream, new.clone(), fifo);
+                log.stage = Stage::Ready(stream, new.clone());
             }
             self.actions.push_back(Action::Adjust(stream, new.clone()));
         }
@@ -461,7 +471,7 @@ impl Logs {
     fn release(&mut self, stream: StreamId) {
         let ending = self.ending.remove(&stream);
         let live = self.log_of(stream).and_then(|(_, log)| match &log.stage {
-            Stage::Opening(_, request) | Stage::Ready(_, request, _) => Some(request.clone()),
+            Stage::Opening(_, request) | Stage::Ready(_, request) => Some(request.clone()),
             Stage::Waiting(..) | Stage::Refused(_) => None,
         });
         let own = self.release_own(stream);
@@ -490,9 +500,9 @@ impl Logs {
     }
 }
 
-/// Whether this is the log that runs: the same pipe, by name and by identity, into the same file.
-fn same_log(old: &Request, new: &Request, held: FifoId, named: Option<FifoId>) -> bool {
-    (&old.pipe, &old.file) == (&new.pipe, &new.file) && named.is_none_or(|named| named == held)
+/// Whether this is the log that runs, if its pipe still names the same FIFO: from that, into the same file.
+fn same_log(old: &Request, new: &Request) -> bool {
+    (&old.pipe, &old.file) == (&new.pipe, &new.file)
 }
 
 #[cfg(test)]

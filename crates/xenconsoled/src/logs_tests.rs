@@ -10,7 +10,7 @@ fn rules() -> Rules {
 }
 
 fn key(domid: u16, name: &str) -> EntryKey {
-    EntryKey { owner: Owner::Domain(DomId::new(domid).unwrap()), name: name.to_owned() }
+    EntryKey { owner: Owner::Domain(DomId::new(domid).unwrap()), name: name.into() }
 }
 
 fn entry(nodes: &[(&str, &str)]) -> Entry {

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::crash;
+use crate::pack::pack;
 use passed::Passed;
 
 /// Descriptors with the names by which they are kept. A name may be there more than once, and their order means nothing.
@@ -190,6 +191,11 @@ impl Notify {
             self.unsafe_yet += 1;
             self.say(message::remove(name), About::Remove);
         }
+    }
+
+    /// Takes no more room than it needs: see [`pack`].
+    pub fn pack(&mut self) {
+        pack(&mut self.kept.counts);
     }
 
     /// Sends what can be sent now.

@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags, open};
 
 use crate::hand::Hand;
 use crate::logs::StreamId;
+use crate::pack::pack;
 use crate::source::Source;
 
 /// How often full pipes are looked for while something is stuck: the longest that a writer to a `drop` log waits then, give or
@@ -48,6 +49,11 @@ impl Relief {
     /// A log is served.
     pub fn add(&mut self, id: StreamId, source: Arc<Source>) {
         self.sources.insert(id, source);
+    }
+
+    /// Takes no more room than it needs: see [`pack`].
+    pub fn pack(&mut self) {
+        pack(&mut self.sources);
     }
 
     /// The pipe of a log.

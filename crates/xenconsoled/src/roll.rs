@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use logproto::{DomId, EntryKey, LogPath, Owner, PipePath, Request, RootPath, Rules};
+use logproto::{DomId, EntryKey, LogId, LogPath, Owner, PipePath, Request, RootPath, Rules};
 
 use crate::book::MOST_ACCOUNTS;
 use crate::crash;
@@ -187,11 +187,11 @@ impl Roll {
 fn open_text(id: StreamId, line: &Line) -> String {
     let Line { account, key, request, fifo, .. } = line;
     let (owner, name) = match key {
-        LogKey::Entry(EntryKey { owner: Owner::Host, name }) => ("host".to_owned(), name.clone()),
-        LogKey::Entry(EntryKey { owner: Owner::Domain(domid), name }) => (domid.to_string(), name.clone()),
+        LogKey::Entry(EntryKey { owner: Owner::Host, name }) => ("host".to_owned(), name.to_string()),
+        LogKey::Entry(EntryKey { owner: Owner::Domain(domid), name }) => (domid.to_string(), name.to_string()),
         LogKey::Own(own) => ("own".to_owned(), own.name()),
     };
-    let Request { id: _, pipe, file, limit, copies, policy, stamp } = request;
+    let Request { pipe, file, limit, copies, policy, stamp } = request;
     let (id, FifoId { dev, ino, born }) = (id.0, fifo);
     format!(
         "open\t{id}\t{account}\t{owner}\t{name}\t{pipe}\t{file}\t{limit}\t{copies}\t{policy}\t{stamp}\t{dev}\t{ino}\t{born}\n"
@@ -209,7 +209,8 @@ fn end_text(id: StreamId, patience: Patience) -> String {
 
 fn parse(fields: &[&str], rules: &Rules) -> Option<Line> {
     let [account, owner, name, pipe, file, limit, copies, policy, stamp, dev, ino, born] = fields else { return None };
-    let entry = |owner| LogKey::Entry(EntryKey { owner, name: (*name).to_owned() });
+    name.parse::<LogId>().ok()?;
+    let entry = |owner| LogKey::Entry(EntryKey { owner, name: (*name).into() });
     let key = match *owner {
         "host" => entry(Owner::Host),
         "own" => LogKey::Own(name.parse::<Own>().ok()?),
@@ -218,7 +219,6 @@ fn parse(fields: &[&str], rules: &Rules) -> Option<Line> {
     let below = |root: &RootPath, path: &str| -> PathBuf { root.path().join(path) };
     let bytes = |path: PathBuf| path.into_os_string().into_encoded_bytes();
     let request = Request {
-        id: name.parse().ok()?,
         pipe: PipePath::new(&bytes(below(&rules.run, pipe)), &rules.run).ok()?,
         file: LogPath::new(&bytes(below(&rules.log, file)), &rules.log).ok()?,
         limit: limit.parse().ok()?,
@@ -247,7 +247,6 @@ mod tests {
     fn line(rules: &Rules, owner: Owner, name: &str) -> Line {
         let pipe = rules.run.path().join("sub dir/p").into_os_string().into_encoded_bytes();
         let request = Request {
-            id: name.parse().unwrap(),
             pipe: PipePath::new(&pipe, &rules.run).unwrap(),
             file: LogPath::new("/l/ä b.log".as_bytes(), &rules.log).unwrap(),
             limit: 8192,

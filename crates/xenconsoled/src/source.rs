@@ -50,7 +50,7 @@ struct Inner {
     taken: u64,
     gaps: u64,
     /// What was thrown away since the writer last took something.
-    gap: Option<Gap>,
+    gap: Option<Box<Gap>>,
     /// Why the file cannot be written, while it cannot.
     trouble: Option<String>,
     budget: Budget,
@@ -123,7 +123,8 @@ impl Source {
     ) -> Source {
         // That marker is not in the file yet, and may never be: the account says so until it is.
         let bytes = account.dropped.saturating_sub(account.marked.max(told));
-        let gap = (bytes > 0).then(|| Gap { bytes, from: account.from, to: account.to, why: STALLED.to_owned() });
+        let gap =
+            (bytes > 0).then(|| Box::new(Gap { bytes, from: account.from, to: account.to, why: STALLED.to_owned() }));
         let inner = Inner {
             account,
             taken: 0,
@@ -197,7 +198,7 @@ impl Source {
     pub fn take(&self, chunk: &mut Chunk, most: usize, now: Instant) -> Take {
         let mut inner = self.inner();
         if let Some(gap) = inner.gap.take() {
-            return Take::Gap(gap, inner.account.dropped);
+            return Take::Gap(*gap, inner.account.dropped);
         }
         let most = match inner.budget.allow(now) {
             Ok(allowed) => most.min(usize::try_from(allowed).unwrap_or(usize::MAX)),
@@ -239,10 +240,10 @@ impl Source {
     /// A gap that was taken cannot be told yet.
     pub fn put_back(&self, gap: Gap) {
         let mut inner = self.inner();
-        inner.gap = Some(match inner.gap.take() {
+        inner.gap = Some(Box::new(match inner.gap.take() {
             Some(newer) => Gap { bytes: gap.bytes + newer.bytes, to: newer.to, ..gap },
             None => gap,
-        });
+        }));
     }
 
     /// The log tells of its drops up to `marked` bytes since it was opened.
@@ -342,7 +343,7 @@ impl Inner {
             None => {
                 self.gaps += 1;
                 let why = self.trouble.clone().unwrap_or_else(|| STALLED.to_owned());
-                self.gap = Some(Gap { bytes, from: now, to: now, why });
+                self.gap = Some(Box::new(Gap { bytes, from: now, to: now, why }));
             }
         }
     }

@@ -78,6 +78,7 @@ fn start() -> Result<(), Leave> {
     if let Some(seconds) = supervises {
         return keep(settings.rules.run.path().to_owned(), seconds);
     }
+    xen_sys::memory::share();
     let (notify, received) = notify::from_env();
     let daemon = Daemon::new(settings, notify, received);
     daemon.and_then(Daemon::run).map_err(|why| {

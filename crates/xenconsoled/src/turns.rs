@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
 
 use logproto::{EntryKey, Owner};
 
 /// Entries that wait, each with what is to be remembered of it.
 #[derive(Debug)]
 pub struct Turns<T> {
-    of: BTreeMap<Owner, BTreeMap<String, T>>,
+    of: BTreeMap<Owner, BTreeMap<Arc<str>, T>>,
     last: Option<Owner>,
 }
 
@@ -64,7 +65,7 @@ mod tests {
     use logproto::DomId;
 
     fn key(domid: u16, name: &str) -> EntryKey {
-        EntryKey { owner: Owner::Domain(DomId::new(domid).unwrap()), name: name.to_owned() }
+        EntryKey { owner: Owner::Domain(DomId::new(domid).unwrap()), name: name.into() }
     }
 
     /// Ten thousand entries of one domain came before all those of the domains with higher numbers.

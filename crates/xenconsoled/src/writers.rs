@@ -1,6 +1,6 @@
 //! The writers: one thread for each file system that has logs, so that one which stands still holds up no other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,15 +15,16 @@ use crate::hand::Hand;
 use crate::key::LogKey;
 use crate::logs::StreamId;
 use crate::mounts::Mounts;
+use crate::pack::pack;
 use crate::source::Source;
 use crate::writer::{Command, Places, Report, Writer};
 
 /// Threads at most. Only root makes file systems, so this is no protection, only a bound.
-const MOST: usize = 64;
+const MOST: u8 = 64;
 
 /// Which writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct WriterId(usize);
+pub struct WriterId(u8);
 
 impl WriterId {
     /// The writer of the log directory's own file system.
@@ -43,7 +44,7 @@ pub struct Writers {
     mounts: Mounts,
     by_mount: HashMap<PathBuf, WriterId>,
     all: Vec<Writer>,
-    of: HashMap<StreamId, WriterId>,
+    of: BTreeMap<StreamId, WriterId>,
     /// Readable when a writer has something to say.
     epoll: OwnedFd,
 }
@@ -54,7 +55,7 @@ impl Writers {
         let log_dir = real_path(places.log.path());
         let console_dir = places.console.as_ref().map(|dir| real_path(dir.path()));
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let (by_mount, all, of) = (HashMap::new(), Vec::new(), HashMap::new());
+        let (by_mount, all, of) = (HashMap::new(), Vec::new(), BTreeMap::new());
         let mounts = Mounts::new()?;
         let mut writers = Writers { places, log_dir, console_dir, book, kept, mounts, by_mount, all, of, epoll };
         let point = writers.mounts.of(&writers.log_dir);
@@ -63,7 +64,7 @@ impl Writers {
     }
 
     fn add(&mut self, point: PathBuf) -> std::io::Result<WriterId> {
-        let id = WriterId(self.all.len());
+        let id = WriterId(self.count());
         let writer = Writer::start(self.places.clone(), Arc::clone(&self.book), self.kept)?;
         let data = epoll::EventData::new_u64(0);
         epoll::add(&self.epoll, writer.fd(), data, epoll::EventFlags::IN)?;
@@ -81,7 +82,7 @@ impl Writers {
         if let Some(id) = self.by_mount.get(&point) {
             return *id;
         }
-        if self.all.len() >= MOST {
+        if self.count() >= MOST {
             return WriterId::FIRST;
         }
         self.add(point).unwrap_or_else(|why| {
@@ -104,6 +105,16 @@ impl Writers {
         self.tell(stream, Command::Resume(stream, key, request, source, hand));
     }
 
+    /// Takes no more room than it needs: see [`pack`].
+    pub fn pack(&mut self) {
+        pack(&mut self.of);
+    }
+
+    fn count(&self) -> u8 {
+        // There are never more than `MOST`.
+        u8::try_from(self.all.len()).unwrap_or(MOST)
+    }
+
     /// A log is over.
     pub fn forget(&mut self, stream: StreamId) {
         self.of.remove(&stream);
@@ -113,13 +124,13 @@ impl Writers {
     pub fn tell(&self, stream: StreamId, command: Command) {
         // One that has no writer is over.
         if let Some(WriterId(writer)) = self.of.get(&stream) {
-            self.all[*writer].tell(command);
+            self.all[usize::from(*writer)].tell(command);
         }
     }
 
     /// Gives a writer a hand.
     pub fn give(&self, writer: WriterId, hand: Hand) {
-        self.all[writer.0].tell(Command::Hand(hand));
+        self.all[usize::from(writer.0)].tell(Command::Hand(hand));
     }
 
     /// Tells all writers something.
@@ -129,7 +140,7 @@ impl Writers {
 
     /// Every writer.
     pub fn ids(&self) -> impl Iterator<Item = WriterId> + use<> {
-        (0..self.all.len()).map(WriterId)
+        (0..self.count()).map(WriterId)
     }
 
     /// Readable when [`Writers::report`] has something, or [`Writers::look`] is due.
@@ -139,7 +150,7 @@ impl Writers {
 
     /// The next report, and whose.
     pub fn report(&self) -> Option<(WriterId, Report)> {
-        self.all.iter().enumerate().find_map(|(id, writer)| Some((WriterId(id), writer.report()?)))
+        (0..).zip(&self.all).find_map(|(id, writer)| Some((WriterId(id), writer.report()?)))
     }
 
     /// Sees to the alarms that rang.
@@ -154,7 +165,7 @@ impl Writers {
 
     /// Whether a log's writer is late.
     pub fn is_late(&self, stream: StreamId, now: Instant) -> bool {
-        self.of.get(&stream).is_some_and(|WriterId(id)| self.all[*id].pulse().late(now).is_some())
+        self.of.get(&stream).is_some_and(|WriterId(id)| self.all[usize::from(*id)].pulse().late(now).is_some())
     }
 
     /// Waits for threads that have stopped.

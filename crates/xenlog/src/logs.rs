@@ -73,7 +73,7 @@ pub fn all(store: &mut Client) -> Result<Vec<Info>, Error> {
             domain_name = name_of(store, domid)?;
         }
         for name in ids {
-            found.extend(info(store, EntryKey { owner, name }, domain_name.clone())?);
+            found.extend(info(store, EntryKey { owner, name: name.into() }, domain_name.clone())?);
         }
     }
     Ok(found)

@@ -97,7 +97,7 @@ mod tests {
     const MOST: usize = 16;
 
     fn key(name: &str) -> EntryKey {
-        EntryKey { owner: Owner::Host, name: name.to_owned() }
+        EntryKey { owner: Owner::Host, name: name.into() }
     }
 
     fn answers(names: &[&str]) -> Answers {

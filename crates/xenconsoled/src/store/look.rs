@@ -250,7 +250,7 @@ mod tests {
                 match finding {
                     Finding::Owners(owners) => owners.into_iter().for_each(|owner| store.look_at(Change::Owner(owner))),
                     Finding::Names(owner, names) => {
-                        let keys = names.into_iter().map(|name| EntryKey { owner, name });
+                        let keys = names.into_iter().map(|name| EntryKey { owner, name: name.into() });
                         keys.for_each(|key| store.look_at(Change::Entry(key)));
                     }
                     Finding::Seen { entry, .. } => {

@@ -62,7 +62,6 @@ impl Host {
     fn request(&self, name: &str) -> Request {
         let bytes = |path: &Path| path.to_owned().into_os_string().into_encoded_bytes();
         Request {
-            id: name.parse().unwrap(),
             pipe: PipePath::new(&bytes(&self.path("run").join(name)), &RootPath::new(&self.path("run"))).unwrap(),
             file: LogPath::new(&bytes(&self.path("log").join(name)), &RootPath::new(&self.path("log"))).unwrap(),
             limit: 1 << 20,
@@ -82,7 +81,7 @@ impl Host {
     }
 
     fn resume(&mut self, id: u64, name: &str, pipe: OwnedFd, hand: Option<Hand>) -> Arc<Source> {
-        self.resume_as(EntryKey { owner: Owner::Host, name: name.to_owned() }.into(), id, name, pipe, hand)
+        self.resume_as(EntryKey { owner: Owner::Host, name: name.into() }.into(), id, name, pipe, hand)
     }
 
     fn resume_as(&mut self, key: LogKey, id: u64, name: &str, pipe: OwnedFd, hand: Option<Hand>) -> Arc<Source> {
@@ -305,7 +304,7 @@ fn pipes_have_their_turns_between_logs_that_are_opened() {
     host.reports();
     let new = 2..500;
     for id in new.clone() {
-        let key = EntryKey { owner: Owner::Host, name: format!("b{id}") }.into();
+        let key = EntryKey { owner: Owner::Host, name: format!("b{id}").into() }.into();
         host.writer.tell(Command::Open(StreamId(id), key, host.request(&format!("b{id}")), 0));
     }
     rustix::io::write(&writer, b"line\n").unwrap();

@@ -25,7 +25,7 @@ pub struct Log {
 
 impl Log {
     pub fn new(address: Address, owner: Owner, id: &str, run: &Path, log: &Path) -> Log {
-        let path = EntryKey { owner, name: id.to_owned() }.path();
+        let path = EntryKey { owner, name: id.into() }.path();
         let name: String = format!("{owner}-{}", &id[..id.len().min(100)]).replace([' ', '@'], "-");
         let (pipe, file) = (run.join(&name), log.join(format!("{name}.log")));
         let nodes = [("pipe", &pipe), ("file", &file)];

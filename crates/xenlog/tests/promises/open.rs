@@ -49,7 +49,7 @@ fn what_is_written_reaches_the_file_and_nothing_else_stays() {
     let log = host.options(dom5(), "sub.log").limit(8192).copies(1).open().unwrap();
     assert_eq!(log.file(), host.log_dir().join("sub.log"));
     assert_eq!(host.fifos(), [log.pipe()]);
-    assert_eq!(host.entries(dom5()), [log.key().name.clone()]);
+    assert_eq!(host.entries(dom5()), [log.key().name.to_string()]);
     let nodes = host.nodes(&log.key().path());
     let node = |name: &str| nodes.get(name).map(String::as_str);
     assert_eq!((node("limit"), node("copies"), node("state")), (Some("8192"), Some("1"), Some("ready")));

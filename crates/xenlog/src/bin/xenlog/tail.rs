@@ -117,7 +117,7 @@ fn find(target: &str, places: &Places) -> Result<PathBuf, Failure> {
 /// What the daemon logs without having been asked in the store.
 fn consoles(status: Status) -> Vec<Named> {
     let named = |owner, id: &str, domain_name, file: Option<String>| {
-        let key = EntryKey { owner, name: id.to_owned() };
+        let key = EntryKey { owner, name: id.into() };
         Named { key, domain_name, file: file.map(PathBuf::from), is_entry: false }
     };
     let console = |said: xenlog::counters::ConsoleCounters| {
@@ -147,9 +147,10 @@ fn matching<'a>(logs: &'a [Named], target: &str) -> Vec<&'a Named> {
         Owner::Domain(domid) => owner == domid.to_string() || log.domain_name.as_deref() == Some(owner),
     };
     // A domain's name may hold a slash, a log's id may not.
-    let one = |log: &Named| target.rsplit_once('/').is_some_and(|(owner, id)| log.key.name == id && is_of(log, owner));
+    let one =
+        |log: &Named| target.rsplit_once('/').is_some_and(|(owner, id)| *log.key.name == *id && is_of(log, owner));
     let owned = |log: &Named| is_of(log, target);
-    let named = |log: &Named| log.key.name == target;
+    let named = |log: &Named| *log.key.name == *target;
     let ways: [&dyn Fn(&Named) -> bool; 3] = [&one, &owned, &named];
     let filter = |way: &dyn Fn(&Named) -> bool| {
         let found: Vec<&Named> = logs.iter().filter(|log| way(log)).collect();
