@@ -59,12 +59,6 @@ impl Entry {
         self.nodes.iter().all(Option::is_none)
     }
 
-    /// Whether the two ask for the same, whatever has been answered.
-    pub fn same_request(&self, other: &Entry) -> bool {
-        let request = |entry: &Entry| entry.nodes[..NODES.len() - 1].to_vec();
-        request(self) == request(other)
-    }
-
     /// The request that this entry makes: `None` while it is only half written.
     pub fn check(&self, key: &EntryKey, rules: &Rules) -> Result<Option<Request>, Refusal> {
         let (Some(pipe), Some(file)) = (self.node("pipe"), self.node("file")) else {

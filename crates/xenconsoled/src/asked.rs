@@ -1,55 +1,39 @@
-//! What an entry asked for, kept as long as its log runs: in one piece, since there may be thousands.
+//! What an entry asked for, as a number: thousands of logs keep it as long as they run, to notice when something else is asked.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use logproto::{Entry, NODES};
 
 /// The nodes that make the request: all but the last, `state`.
 const ASKED: usize = NODES.len() - 1;
 
-/// The request nodes of an entry, one value after the other.
-#[derive(Debug)]
+/// What was asked for. Two are equal if the same was, and by a chance of 1 in 2^64 when it was not; who could make that happen on
+/// purpose is whoever asks, and has nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
-    values: Box<[u8]>,
-    /// Where each value ends, behind the one before it; `None` where there is no such node.
-    ends: [Option<u16>; ASKED],
+    all: u64,
+    /// The pipe and the file alone.
+    paths: u64,
 }
 
 impl Asked {
     /// What this entry asks for.
     pub fn by(entry: &Entry) -> Asked {
-        let (mut values, mut ends) = (Vec::new(), [None; ASKED]);
-        for (value, end) in entry.nodes.iter().zip(&mut ends) {
-            if let Some(value) = value {
-                values.extend_from_slice(value);
-                // Six values of at most 4096 bytes, the most that a message of the store holds.
-                *end = Some(u16::try_from(values.len()).unwrap_or(u16::MAX));
-            }
-        }
-        Asked { values: values.into(), ends }
+        let [pipe, file, ..] = &entry.nodes;
+        Asked { all: number(&entry.nodes[..ASKED]), paths: number(&[pipe.as_deref(), file.as_deref()]) }
     }
 
-    /// Whether this entry asks for the same, whatever has been answered.
-    pub fn is_by(&self, entry: &Entry) -> bool {
-        self.nodes().eq(entry.nodes[..ASKED].iter().map(Option::as_deref))
+    /// Whether it asks for this pipe and this file, as they stand in the store.
+    pub fn names(self, paths: &[Option<Vec<u8>>; 2]) -> bool {
+        self.paths == number(paths)
     }
+}
 
-    /// The entry, without an answer.
-    pub fn entry(&self) -> Entry {
-        let mut entry = Entry::default();
-        for (node, value) in entry.nodes.iter_mut().zip(self.nodes()) {
-            *node = value.map(<[u8]>::to_vec);
-        }
-        entry
-    }
-
-    fn nodes(&self) -> impl Iterator<Item = Option<&[u8]>> {
-        let mut start = 0;
-        self.ends.iter().map(move |end| {
-            let end = usize::from((*end)?);
-            let value = self.values.get(start..end);
-            start = end;
-            value
-        })
-    }
+fn number<T: Hash>(nodes: &[Option<T>]) -> u64 {
+    // Its length goes before each value: the same bytes in other nodes are not the same.
+    let mut hasher = DefaultHasher::new();
+    nodes.iter().for_each(|value| value.hash(&mut hasher));
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -61,24 +45,23 @@ mod tests {
     }
 
     #[test]
-    fn every_node_but_the_answer_is_kept() {
+    fn every_node_but_the_answer_counts() {
         let whole = [Some("/p"), Some("/f"), Some("4096"), None, Some(""), None, None];
         let asked = Asked::by(&entry(whole));
-        assert_eq!(asked.entry(), entry(whole));
         let mut answered = whole;
         answered[NODES.len() - 1] = Some("ready");
-        assert!(asked.is_by(&entry(answered)));
+        assert_eq!(asked, Asked::by(&entry(answered)));
         for changed in 0..ASKED {
             for value in [None, Some(""), Some("x"), Some("/p/f")] {
                 let mut other = whole;
                 other[changed] = value;
-                assert_eq!(asked.is_by(&entry(other)), other == whole);
+                assert_eq!(asked == Asked::by(&entry(other)), other == whole);
+                let paths = [0, 1].map(|node: usize| entry(other).nodes[node].clone());
+                assert_eq!(asked.names(&paths), other[..2] == whole[..2]);
             }
         }
         // The same bytes in other nodes.
-        assert!(!asked.is_by(&entry([Some("/p/f"), Some(""), Some("4096"), None, Some(""), None, None])));
-        let large = "x".repeat(4096);
-        let largest = entry([Some(&large); NODES.len()]);
-        assert!(Asked::by(&largest).is_by(&largest));
+        let moved = [Some("/p/f"), Some(""), Some("4096"), None, Some(""), None, None];
+        assert_ne!(asked, Asked::by(&entry(moved)));
     }
 }

@@ -413,10 +413,10 @@ impl Daemon {
             }
             Finding::Names(owner, names) => self.listed(owner, names),
             Finding::Seen { key, entry, began } => {
-                let fifo = pipe::named(&self.logs.rules().run, &entry);
+                let fifo = pipe::named(&self.logs.rules().run, entry.nodes[0].as_deref());
                 self.logs.seen(&key, Seen { entry, fifo, began });
             }
-            Finding::Told { key, entry, at } => self.logs.told(&key, &entry, at),
+            Finding::Told { key, asked, at } => self.logs.told(&key, asked, at),
         }
     }
 
@@ -488,12 +488,12 @@ impl Daemon {
                 self.kept.ending(stream, patience);
                 self.writers.tell(stream, Command::End(stream, patience));
             }
-            Action::Answer(key, entry, fifo, state) => {
+            Action::Answer(key, asked, fifo, state) => {
                 match &state {
                     logproto::State::Error(refusal) => tracing::debug!("{key}: refused: {refusal}"),
                     logproto::State::Ready => tracing::debug!("{key}: ready"),
                 }
-                self.store.answer(key, entry, fifo, state);
+                self.store.answer(key, asked, fifo, state);
             }
             Action::Withdraw(key) => self.store.withdraw(&key),
             Action::Served(stream) => {

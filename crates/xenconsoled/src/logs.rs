@@ -54,7 +54,7 @@ pub enum Action {
     /// Look at this entry again: whether it still has what another asks for.
     LookAt(EntryKey),
     /// Write the answer, provided that the entry still asks for the same, and its pipe does not name another FIFO by now.
-    Answer(EntryKey, Entry, Option<FifoId>, State),
+    Answer(EntryKey, Asked, Option<FifoId>, State),
     /// Write no answer to this entry any more, until there is another one.
     Withdraw(EntryKey),
     /// The client knows that its log is served. When that is over, the FIFO's name is nobody else's to remove.
@@ -86,8 +86,8 @@ struct Log {
 }
 
 impl Log {
-    fn new(entry: &Entry, named: Option<FifoId>, stage: Stage) -> Box<Log> {
-        Box::new(Log { asked: Asked::by(entry), stage, named, told: Told::No, unseen: false })
+    fn new(asked: Asked, named: Option<FifoId>, stage: Stage) -> Log {
+        Log { asked, stage, named, told: Told::No, unseen: false }
     }
 
     /// Whether it reads, or is about to read, the FIFO that has this name now.
@@ -131,8 +131,7 @@ enum Told {
 #[derive(Debug)]
 pub struct Logs {
     rules: Rules,
-    /// Boxed: a third of a tree's places is empty.
-    logs: BTreeMap<EntryKey, Box<Log>>,
+    logs: BTreeMap<EntryKey, Log>,
     /// Entries whose file or pipe another stream still has.
     waiting: BTreeSet<EntryKey>,
     /// Entries that have what another asks for: they may be gone from the store by now, and that only not be seen yet.
@@ -250,37 +249,35 @@ impl Logs {
             Ok(Some(request)) => Ok(request),
             Err(refusal) => Err(refusal),
         };
-        let Some(log) = self.logs.get_mut(key) else {
-            self.start(key, &seen.entry, request, seen.fifo);
-            return;
-        };
+        let asked = Asked::by(&seen.entry);
+        let Some(log) = self.logs.get_mut(key) else { return self.start(key, asked, request, seen.fifo) };
         log.unseen = false;
         // An answer that was written after the nodes were read cannot be among them.
         let answered = seen.entry.is_answered() || matches!(log.told, Told::At(at) if at > seen.began);
-        let unchanged = log.asked.is_by(&seen.entry);
+        let unchanged = log.asked == asked;
         let same_fifo = seen.fifo.is_none() || seen.fifo == log.named;
         match (&log.stage, request) {
             (Stage::Waiting(..) | Stage::Opening(..), _) if unchanged => {}
             (Stage::Refused(refusal), _) if unchanged && same_fifo && log.told == Told::No => {
                 let answer = State::Error(refusal.clone());
-                self.actions.push_back(Action::Answer(key.clone(), seen.entry, log.named, answer));
+                self.actions.push_back(Action::Answer(key.clone(), asked, log.named, answer));
             }
             (Stage::Refused(_), _) if unchanged && same_fifo && answered => {}
             (Stage::Ready(stream, old), Ok(new)) if same_log(old, &new) && same_fifo => {
                 let (stream, changed) = (*stream, *old != new);
                 let again = changed || !answered || log.told == Told::No;
-                log.asked = Asked::by(&seen.entry);
+                log.asked = asked;
                 if changed && !self.adjust(key, stream, &new) {
                     self.forget(key, Patience::Handover);
-                    self.start(key, &seen.entry, Ok(new), seen.fifo);
+                    self.start(key, asked, Ok(new), seen.fifo);
                 } else if again {
-                    self.answer_again(key, seen.entry);
+                    self.answer_again(key);
                 }
             }
             (_, request) => {
                 let again = request.as_ref().is_ok_and(|new| log.reads(&new.pipe, seen.fifo));
                 self.forget(key, if again { Patience::Handover } else { Patience::Drain });
-                self.start(key, &seen.entry, request, seen.fifo);
+                self.start(key, asked, request, seen.fifo);
             }
         }
     }
@@ -299,7 +296,7 @@ impl Logs {
         match key {
             LogKey::Entry(key) => {
                 self.shares.add(key.owner);
-                let log = Log::new(&Entry::default(), Some(fifo), Stage::Ready(stream, request));
+                let log = Log::new(Asked::by(&Entry::default()), Some(fifo), Stage::Ready(stream, request));
                 self.logs.insert(key, log);
             }
             LogKey::Own(own) => drop(self.own.insert(own, OwnLog { stream, request })),
@@ -318,17 +315,17 @@ impl Logs {
         if let Stage::Opening(_, request) = &log.stage {
             log.stage = Stage::Ready(stream, request.clone());
             log.named = Some(fifo);
-            let answer = Action::Answer(key, log.asked.entry(), log.named, State::Ready);
+            let answer = Action::Answer(key, log.asked, log.named, State::Ready);
             self.actions.push_back(answer);
         }
     }
 
     /// The file or the pipe could not be opened, or is not what it should be.
     pub fn refused(&mut self, stream: StreamId, refusal: Refusal) {
-        let found = self.log_of(stream).map(|(key, log)| (key, log.asked.entry(), log.named));
+        let found = self.log_of(stream).map(|(key, log)| (key, log.asked, log.named));
         self.release(stream);
-        if let Some((key, entry, named)) = found {
-            self.refuse(&key, &entry, named, refusal);
+        if let Some((key, asked, named)) = found {
+            self.refuse(&key, asked, named, refusal);
         }
         self.retry_waiting();
     }
@@ -340,9 +337,9 @@ impl Logs {
     }
 
     /// The answer to this entry stands in the store since this count.
-    pub fn told(&mut self, key: &EntryKey, entry: &Entry, at: u64) {
+    pub fn told(&mut self, key: &EntryKey, asked: Asked, at: u64) {
         if let Some(log) = self.logs.get_mut(key)
-            && log.asked.is_by(entry)
+            && log.asked == asked
         {
             log.told = Told::At(at);
             if let Stage::Ready(stream, ..) = log.stage {
@@ -351,10 +348,10 @@ impl Logs {
         }
     }
 
-    fn answer_again(&mut self, key: &EntryKey, entry: Entry) {
+    fn answer_again(&mut self, key: &EntryKey) {
         if let Some(log) = self.logs.get_mut(key) {
             log.told = Told::No;
-            self.actions.push_back(Action::Answer(key.clone(), entry, log.named, State::Ready));
+            self.actions.push_back(Action::Answer(key.clone(), log.asked, log.named, State::Ready));
         }
     }
 
@@ -366,36 +363,36 @@ impl Logs {
     }
 
     /// Takes up a new request.
-    fn start(&mut self, key: &EntryKey, entry: &Entry, request: Result<Request, Refusal>, fifo: Option<FifoId>) {
+    fn start(&mut self, key: &EntryKey, asked: Asked, request: Result<Request, Refusal>, fifo: Option<FifoId>) {
         let room = |request| self.shares.room(key, &self.rules.bounds).map(|()| request);
         let request = match request.and_then(room) {
             Ok(request) => request,
-            Err(refusal) => return self.refuse(key, entry, fifo, refusal),
+            Err(refusal) => return self.refuse(key, asked, fifo, refusal),
         };
         if let Some((holder, node, what)) = self.holder(&request, fifo) {
             if let Some(held) = self.ending.get(&holder) {
                 let patience = if held.pipe == request.pipe { Patience::Handover } else { Patience::None };
                 self.actions.push_back(Action::End(holder, patience));
-                return self.wait(key, entry, request, fifo);
+                return self.wait(key, asked, request, fifo);
             }
             let by = self.streams.get(&holder).and_then(LogKey::entry);
             if let Some(by) = by.filter(|by| *by != key && self.confirmed.as_ref() != Some(*by)).cloned() {
                 // Events of two entries are looked at in any order: the holder may have gone before this one came.
                 self.actions.push_back(Action::LookAt(by.clone()));
                 self.doubted.insert(by);
-                return self.wait(key, entry, request, fifo);
+                return self.wait(key, asked, request, fifo);
             }
             let by = self.streams.get(&holder).map_or_else(|| "another log".to_owned(), LogKey::path);
             let text = format!("{}: {what} of {by}", key.node(node));
-            return self.refuse(key, entry, fifo, Refusal::new(Code::InUse, text));
+            return self.refuse(key, asked, fifo, Refusal::new(Code::InUse, text));
         }
         self.shares.add(key.owner);
-        self.open(key, entry, request, fifo);
+        self.open(key, asked, request, fifo);
     }
 
-    fn wait(&mut self, key: &EntryKey, entry: &Entry, request: Request, fifo: Option<FifoId>) {
+    fn wait(&mut self, key: &EntryKey, asked: Asked, request: Request, fifo: Option<FifoId>) {
         self.shares.add(key.owner);
-        self.logs.insert(key.clone(), Log::new(entry, fifo, Stage::Waiting(request)));
+        self.logs.insert(key.clone(), Log::new(asked, fifo, Stage::Waiting(request)));
         self.waiting.insert(key.clone());
     }
 
@@ -413,24 +410,24 @@ impl Logs {
         Some((*holder, "pipe", format!("\"{}\" is the pipe", request.pipe.below(&self.rules.run).display())))
     }
 
-    fn open(&mut self, key: &EntryKey, entry: &Entry, request: Request, fifo: Option<FifoId>) {
+    fn open(&mut self, key: &EntryKey, asked: Asked, request: Request, fifo: Option<FifoId>) {
         let stream = StreamId(self.next);
         self.next += 1;
         self.claims.add(request.file.clone(), request.copies, stream);
         self.pipes.insert(request.pipe.clone(), stream);
         self.streams.insert(stream, key.clone().into());
         self.actions.push_back(Action::Open(stream, key.clone().into(), request.clone()));
-        self.logs.insert(key.clone(), Log::new(entry, fifo, Stage::Opening(stream, request)));
+        self.logs.insert(key.clone(), Log::new(asked, fifo, Stage::Opening(stream, request)));
     }
 
-    fn refuse(&mut self, key: &EntryKey, entry: &Entry, fifo: Option<FifoId>, refusal: Refusal) {
+    fn refuse(&mut self, key: &EntryKey, asked: Asked, fifo: Option<FifoId>, refusal: Refusal) {
         if let Some(log) = self.logs.get(key)
             && !matches!(log.stage, Stage::Refused(_))
         {
             self.shares.remove(key.owner);
         }
-        self.actions.push_back(Action::Answer(key.clone(), entry.clone(), fifo, State::Error(refusal.clone())));
-        self.logs.insert(key.clone(), Log::new(entry, fifo, Stage::Refused(refusal)));
+        self.actions.push_back(Action::Answer(key.clone(), asked, fifo, State::Error(refusal.clone())));
+        self.logs.insert(key.clone(), Log::new(asked, fifo, Stage::Refused(refusal)));
     }
 
     /// The entry is gone or asks for something else: what it had comes to its end.
@@ -490,11 +487,9 @@ impl Logs {
     /// Those that waited are judged anew: of two that waited for one, the first takes it.
     fn retry_waiting(&mut self) {
         for key in std::mem::take(&mut self.waiting) {
-            if let Some(Log { asked, named, stage: Stage::Waiting(request), .. }) =
-                self.logs.remove(&key).map(|log| *log)
-            {
+            if let Some(Log { asked, named, stage: Stage::Waiting(request), .. }) = self.logs.remove(&key) {
                 self.shares.remove(key.owner);
-                self.start(&key, &asked.entry(), Ok(request), named);
+                self.start(&key, asked, Ok(request), named);
             }
         }
     }

@@ -81,14 +81,14 @@ impl World {
     fn serve(&mut self, key: &EntryKey, entry: &Entry) -> StreamId {
         let stream = self.open(key, entry);
         self.logs.opened(stream, FIFO);
-        assert_eq!(self.actions(), [Action::Answer(key.clone(), entry.clone(), Some(FIFO), State::Ready)]);
+        assert_eq!(self.actions(), [Action::Answer(key.clone(), Asked::by(entry), Some(FIFO), State::Ready)]);
         self.tell(key, entry);
         stream
     }
 
     fn tell(&mut self, key: &EntryKey, entry: &Entry) {
         self.now += 1;
-        self.logs.told(key, entry, self.now);
+        self.logs.told(key, Asked::by(entry), self.now);
     }
 }
 
@@ -105,7 +105,7 @@ fn a_request_is_opened_answered_and_left_alone() {
     let stream = world.open(&key, &entry(&[]));
     assert_eq!(world.see(&key, &entry(&[])), [], "while it is being opened nothing is done twice");
     world.logs.opened(stream, FIFO);
-    assert_eq!(world.actions(), [Action::Answer(key.clone(), entry(&[]), Some(FIFO), State::Ready)]);
+    assert_eq!(world.actions(), [Action::Answer(key.clone(), Asked::by(&entry(&[])), Some(FIFO), State::Ready)]);
     world.tell(&key, &entry(&[]));
     assert_eq!(world.see(&key, &entry(&[("state", "ready")])), [], "our own answer is no change");
     assert_eq!(world.logs.counts(), (1, 0));
@@ -175,7 +175,10 @@ fn a_late_report_of_an_old_stream_says_nothing_of_the_new_one() {
     world.logs.refused(old, Refusal::new(Code::PipeOpen, "not there"));
     assert_eq!(world.actions(), []);
     world.logs.opened(new, FifoId { dev: 1, ino: 2, born: 0 });
-    assert_eq!(world.actions(), [Action::Answer(key, other, Some(FifoId { dev: 1, ino: 2, born: 0 }), State::Ready)]);
+    assert_eq!(
+        world.actions(),
+        [Action::Answer(key, Asked::by(&other), Some(FifoId { dev: 1, ino: 2, born: 0 }), State::Ready)]
+    );
 }
 
 /// Its client wrote node by node, the pipe and the file first: the log was begun anew with each further node, and the end of the
@@ -223,7 +226,10 @@ fn a_fifo_unlinked_by_its_toolstack_changes_nothing() {
 fn a_client_that_asks_again_for_the_very_same_is_answered_again() {
     let (mut world, key) = (World::new(), key(5, "a"));
     world.serve(&key, &entry(&[]));
-    assert_eq!(world.see(&key, &entry(&[])), [Action::Answer(key.clone(), entry(&[]), Some(FIFO), State::Ready)]);
+    assert_eq!(
+        world.see(&key, &entry(&[])),
+        [Action::Answer(key.clone(), Asked::by(&entry(&[])), Some(FIFO), State::Ready)]
+    );
 }
 
 #[test]
@@ -348,7 +354,10 @@ fn after_a_lost_connection_everything_is_answered_again() {
     world.tell(&key(6, "b"), &bad);
     world.logs.store_lost();
     let ready = entry(&[("state", "ready")]);
-    assert_eq!(world.see(&key(5, "a"), &ready), [Action::Answer(key(5, "a"), ready, Some(FIFO), State::Ready)]);
+    assert_eq!(
+        world.see(&key(5, "a"), &ready),
+        [Action::Answer(key(5, "a"), Asked::by(&ready), Some(FIFO), State::Ready)]
+    );
     assert_eq!(code(&world.see(&key(6, "b"), &entry(&[("limit", "1"), ("state", "error")]))), Code::BadLimit);
 }
 
@@ -382,11 +391,11 @@ fn the_same_pipe_into_another_file_never_has_two_readers() {
 fn a_log_that_was_taken_over_is_answered_and_goes_on() {
     let (mut world, key) = (World::new(), key(5, "a"));
     let first = world.serve(&key, &entry(&[]));
-    let Some(Stage::Ready(_, request, _)) = world.logs.logs.get(&key).map(|log| &log.stage) else { unreachable!() };
+    let Some(Stage::Ready(_, request)) = world.logs.logs.get(&key).map(|log| &log.stage) else { unreachable!() };
     let mut next = World::new();
     next.logs.resume(first, key.clone().into(), request.clone(), FIFO, false);
     let ready = entry(&[("state", "ready")]);
-    assert_eq!(next.see(&key, &ready), [Action::Answer(key.clone(), ready.clone(), Some(FIFO), State::Ready)]);
+    assert_eq!(next.see(&key, &ready), [Action::Answer(key.clone(), Asked::by(&ready), Some(FIFO), State::Ready)]);
     next.tell(&key, &ready);
     assert_eq!(next.see(&key, &ready), []);
     assert_eq!(next.see(&key, &Entry::default()), [Action::End(first, Patience::Drain)]);
@@ -411,7 +420,7 @@ fn an_answer_is_for_one_fifo_and_what_nobody_was_told_of_has_no_claim_to_its_nam
     let (mut world, key) = (World::new(), key(5, "a"));
     let stream = world.open(&key, &entry(&[]));
     world.logs.opened(stream, FIFO);
-    let answer = Action::Answer(key.clone(), entry(&[]), Some(FIFO), State::Ready);
+    let answer = Action::Answer(key.clone(), Asked::by(&entry(&[])), Some(FIFO), State::Ready);
     assert_eq!(world.all_actions(), [answer]);
     world.now += 1;
     world.logs.seen(&key, Seen { entry: Entry::default(), fifo: None, began: world.now });
@@ -435,9 +444,13 @@ fn a_refusal_is_for_one_fifo_too() {
     };
     world.logs.refused(stream, Refusal::new(Code::PipeOpen, "gone"));
     let refusal = State::Error(Refusal::new(Code::PipeOpen, "gone"));
-    assert_eq!(world.actions(), [Action::Answer(key.clone(), entry(&[]), None, refusal.clone())]);
+    assert_eq!(world.actions(), [Action::Answer(key.clone(), Asked::by(&entry(&[])), None, refusal.clone())]);
     let same = world.see_fifo(&key, &entry(&[]), None);
-    assert_eq!(same, [Action::Answer(key.clone(), entry(&[]), None, refusal)], "as long as nothing changes");
+    assert_eq!(
+        same,
+        [Action::Answer(key.clone(), Asked::by(&entry(&[])), None, refusal)],
+        "as long as nothing changes"
+    );
     world.open(&key, &entry(&[]));
 }
 

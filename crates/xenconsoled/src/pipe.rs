@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use logfile::Root;
-use logproto::{Entry, PipePath, RootPath};
+use logproto::{PipePath, RootPath};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, RenameFlags, Statx, StatxFlags, makedev, open, renameat_with, statx, unlinkat,
 };
@@ -62,9 +62,10 @@ pub fn locate(run: &RootPath, pipe: &PipePath) -> Result<Located, PipeError> {
     }
 }
 
-/// Which FIFO an entry's pipe names now, if it names one: also where what it asks for is refused for something else.
-pub fn named(run: &RootPath, entry: &Entry) -> Option<FifoId> {
-    let path = PipePath::new(entry.nodes[0].as_deref()?, run).ok()?;
+/// Which FIFO the value of an entry's `pipe` names now, if it names one: also where what the entry asks for is refused for something
+/// else.
+pub fn named(run: &RootPath, pipe: Option<&[u8]>) -> Option<FifoId> {
+    let path = PipePath::new(pipe?, run).ok()?;
     locate(run, &path).ok().map(|located| located.id())
 }
 

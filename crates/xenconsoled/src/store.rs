@@ -15,6 +15,7 @@ use std::time::Instant;
 use logproto::{Change, DAEMON_NODE, DAEMON_VERSION, Entry, EntryKey, Owner, RootPath, State, WATCH_PATH};
 use xenstore::{Address, Errno, Error, Reply, Request, RequestId, Session, SessionEvent, TxId};
 
+use crate::asked::Asked;
 use crate::dirty::Dirty;
 use crate::logs::FifoId;
 use answers::Answers;
@@ -54,8 +55,8 @@ pub enum Finding {
     Told {
         /// Whose answer.
         key: EntryKey,
-        /// The entry that was answered.
-        entry: Entry,
+        /// What was asked for.
+        asked: Asked,
         /// The count at which it was written.
         at: u64,
     },
@@ -128,12 +129,12 @@ impl Store {
 
     /// Asks for an answer to be written, if the entry's pipe does not name another FIFO by then. One that waits for the same
     /// entry is replaced.
-    pub fn answer(&mut self, key: EntryKey, entry: Entry, fifo: Option<FifoId>, state: State) {
+    pub fn answer(&mut self, key: EntryKey, asked: Asked, fifo: Option<FifoId>, state: State) {
         self.answers.remove(&key);
         if let Some(tell) = &mut self.tell {
-            tell.replace(&key, &entry, fifo, &state);
+            tell.replace(&key, asked, fifo, &state);
         }
-        self.answers.add(key, entry, fifo, state);
+        self.answers.add(key, asked, fifo, state);
     }
 
     /// Answers this entry no more: whatever has its name by now is something else.

@@ -143,10 +143,10 @@ impl Life {
             Finding::Lost => self.logs.store_lost(),
             Finding::Connected => self.logs.entries().cloned().for_each(|key| store.look_at(key)),
             Finding::Seen(key, entry, began) => {
-                let fifo = pipe::named(&self.logs.rules().run, &entry);
+                let fifo = pipe::named(&self.logs.rules().run, entry.nodes[0].as_deref());
                 self.logs.seen(&key, Seen { entry, fifo, began });
             }
-            Finding::Told(key, entry, at) => self.logs.told(&key, &entry, at),
+            Finding::Told(key, asked, at) => self.logs.told(&key, asked, at),
         }
     }
 
@@ -198,7 +198,7 @@ impl Life {
                 self.writer.tell(Command::End(stream, patience));
             }
             Action::LookAt(key) => store.look_at(key),
-            Action::Answer(key, entry, fifo, state) => store.answer(key, entry, fifo, state),
+            Action::Answer(key, asked, fifo, state) => store.answer(key, asked, fifo, state),
             Action::Withdraw(key) => store.withdraw(&key),
             Action::Served(stream) => {
                 self.kept.served(stream);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use logproto::{Entry, EntryKey, State};
 
 use super::chance::Chance;
+use crate::asked::Asked;
 use crate::logs::FifoId;
 use crate::pipe;
 
@@ -21,7 +22,7 @@ pub enum Finding {
     /// As [`crate::store::Finding::Seen`].
     Seen(EntryKey, Entry, u64),
     /// As [`crate::store::Finding::Told`].
-    Told(EntryKey, Entry, u64),
+    Told(EntryKey, Asked, u64),
 }
 
 /// The store, and the daemon's connection to it.
@@ -32,7 +33,7 @@ pub struct Store {
     is_connected: bool,
     count: u64,
     dirty: BTreeSet<EntryKey>,
-    answers: VecDeque<(EntryKey, Entry, Option<FifoId>, State)>,
+    answers: VecDeque<(EntryKey, Asked, Option<FifoId>, State)>,
     findings: VecDeque<Finding>,
 }
 
@@ -84,9 +85,9 @@ impl Store {
     }
 
     /// The daemon answers. One that waits for the same entry is replaced.
-    pub fn answer(&mut self, key: EntryKey, entry: Entry, fifo: Option<FifoId>, state: State) {
+    pub fn answer(&mut self, key: EntryKey, asked: Asked, fifo: Option<FifoId>, state: State) {
         self.withdraw(&key);
-        self.answers.push_back((key, entry, fifo, state));
+        self.answers.push_back((key, asked, fifo, state));
     }
 
     /// The daemon answers this one no more.
@@ -125,21 +126,21 @@ impl Store {
             self.findings.push_back(Finding::Seen(key, entry, self.count));
         }
         while goes_on()
-            && let Some((key, entry, fifo, state)) = self.answers.pop_front()
+            && let Some((key, asked, fifo, state)) = self.answers.pop_front()
         {
+            let stands = |there: &&mut Entry| asked.names(&[0, 1].map(|node: usize| there.nodes[node].clone()));
+            let Some(there) = self.entries.get_mut(&key).filter(stands) else { continue };
             // As the daemon's store does: what was asked for is the pipe and the file, and the FIFO that the pipe names.
-            let path = entry.nodes[0].as_deref().and_then(|path| std::str::from_utf8(path).ok());
+            let path = there.nodes[0].as_deref().and_then(|path| std::str::from_utf8(path).ok());
             if path.and_then(|path| pipe::id_at(path.as_ref())).is_some_and(|named| fifo != Some(named)) {
                 self.dirty.insert(key);
                 continue;
             }
-            let stands = |there: &&mut Entry| there.nodes[..2] == entry.nodes[..2];
-            let Some(there) = self.entries.get_mut(&key).filter(stands) else { continue };
             let word = if state == State::Ready { "ready" } else { "error" };
             there.nodes[STATE] = Some(word.into());
             self.count += 1;
             self.dirty.insert(key.clone());
-            self.findings.push_back(Finding::Told(key, entry, self.count));
+            self.findings.push_back(Finding::Told(key, asked, self.count));
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use logproto::{Entry, EntryKey, State};
+use logproto::{EntryKey, State};
 
+use crate::asked::Asked;
 use crate::logs::FifoId;
 use crate::turns::Turns;
 
@@ -18,7 +19,7 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 /// An answer, and to what.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub entry: Entry,
+    pub asked: Asked,
     /// The FIFO that its pipe named.
     pub fifo: Option<FifoId>,
     pub state: State,
@@ -37,9 +38,9 @@ pub(super) struct Answers {
 
 impl Answers {
     /// Adds an answer, in place of one that waits for the same entry.
-    pub fn add(&mut self, key: EntryKey, entry: Entry, fifo: Option<FifoId>, state: State) {
+    pub fn add(&mut self, key: EntryKey, asked: Asked, fifo: Option<FifoId>, state: State) {
         self.again.remove(&key);
-        self.new.add(key, Answer { entry, fifo, state, withdrawn: false, conflicts: 0 });
+        self.new.add(key, Answer { asked, fifo, state, withdrawn: false, conflicts: 0 });
     }
 
     /// Forgets the one that waits for this entry.
@@ -92,7 +93,7 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use logproto::Owner;
+    use logproto::{Entry, Owner};
 
     const MOST: usize = 16;
 
@@ -103,7 +104,7 @@ mod tests {
     fn answers(names: &[&str]) -> Answers {
         let mut answers = Answers::default();
         for name in names {
-            answers.add(key(name), Entry::default(), None, State::Ready);
+            answers.add(key(name), Asked::by(&Entry::default()), None, State::Ready);
         }
         answers
     }
@@ -117,7 +118,7 @@ mod tests {
             assert_eq!(batch.len(), 1);
             answers.put_back(batch, now);
         }
-        answers.add(key("calm"), Entry::default(), None, State::Ready);
+        answers.add(key("calm"), Asked::by(&Entry::default()), None, State::Ready);
         now += WAIT_MAX;
         let batch = answers.take(MOST, now);
         assert_eq!(batch.iter().map(|(key, _)| key).collect::<Vec<_>>(), [&key("calm")]);
@@ -130,7 +131,7 @@ mod tests {
         let batch = answers.take(MOST, now);
         answers.put_back(batch, now);
         assert_eq!((answers.take(MOST, now).len(), answers.due(now)), (0, Some(now + WAIT_MIN)));
-        answers.add(key("c"), Entry::default(), None, State::Ready);
+        answers.add(key("c"), Asked::by(&Entry::default()), None, State::Ready);
         assert_eq!(answers.due(now), Some(now));
         assert_eq!(answers.take(MOST, now + WAIT_MIN).len(), 3);
     }
@@ -152,14 +153,14 @@ mod tests {
     fn a_newer_answer_replaces_the_one_that_met_a_conflict() {
         let (mut answers, now) = (answers(&["a"]), Instant::now());
         let batch = answers.take(MOST, now);
-        answers.add(key("a"), Entry::default(), None, State::Ready);
+        answers.add(key("a"), Asked::by(&Entry::default()), None, State::Ready);
         answers.put_back(batch, now);
         assert_eq!(answers.take(MOST, now).len(), 1);
         assert_eq!(answers.due(now), None);
-        answers.add(key("a"), Entry::default(), None, State::Ready);
+        answers.add(key("a"), Asked::by(&Entry::default()), None, State::Ready);
         let batch = answers.take(MOST, now);
         answers.put_back(batch, now);
-        answers.add(key("a"), Entry::default(), None, State::Ready);
+        answers.add(key("a"), Asked::by(&Entry::default()), None, State::Ready);
         assert_eq!(answers.take(MOST, now + WAIT_MAX).len(), 1);
     }
 }

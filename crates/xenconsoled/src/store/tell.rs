@@ -3,11 +3,12 @@
 
 use std::time::Instant;
 
-use logproto::{Change, Entry, EntryKey, RootPath, State};
+use logproto::{Change, EntryKey, RootPath, State};
 use xenstore::{Errno, Error, Reply, Request, TxId};
 
 use super::answers::Answer;
 use super::{Finding, Purpose, Store, is_impossible};
+use crate::asked::Asked;
 use crate::logs::FifoId;
 use crate::pipe;
 
@@ -17,6 +18,8 @@ const BATCH: usize = 16;
 /// A batch that is being written.
 pub(super) struct Tell {
     batch: Vec<(EntryKey, Answer)>,
+    /// The pipe and the file that each asks for now.
+    asked: Vec<[Option<Vec<u8>>; ASKED.len()]>,
     /// Whether each still asks for what is answered.
     stands: Vec<bool>,
     missing: usize,
@@ -28,9 +31,9 @@ pub(super) struct Tell {
 
 impl Tell {
     /// Another answer follows it. If that says the same to the same request, the client may go by this one.
-    pub(super) fn replace(&mut self, key: &EntryKey, entry: &Entry, fifo: Option<FifoId>, state: &State) {
+    pub(super) fn replace(&mut self, key: &EntryKey, asked: Asked, fifo: Option<FifoId>, state: &State) {
         for (_, answer) in self.batch.iter_mut().filter(|(other, _)| other == key) {
-            let is_same = answer.entry.same_request(entry) && answer.fifo == fifo && answer.state == *state;
+            let is_same = answer.asked == asked && answer.fifo == fifo && answer.state == *state;
             answer.withdrawn |= !is_same;
         }
     }
@@ -61,7 +64,8 @@ impl Store {
             return;
         }
         let stands = vec![true; batch.len()];
-        self.tell = Some(Tell { batch, stands, missing: 0, tx: TxId::NONE, at: 0, failed: false });
+        let asked = vec![[const { None }; ASKED.len()]; batch.len()];
+        self.tell = Some(Tell { batch, asked, stands, missing: 0, tx: TxId::NONE, at: 0, failed: false });
         self.submit(TxId::NONE, Request::TransactionStart, Purpose::Tell(Step::Started));
     }
 
@@ -84,11 +88,10 @@ impl Store {
             },
             &Step::Checked { answer, node } => {
                 tell.missing -= 1;
-                let value = match result {
-                    Ok(Reply::Value(value)) => Some(value),
-                    _ => None,
-                };
-                tell.stands[answer] &= value.is_some() && tell.batch[answer].1.entry.nodes[node] == value;
+                match result {
+                    Ok(Reply::Value(value)) => tell.asked[answer][node] = Some(value),
+                    _ => tell.stands[answer] = false,
+                }
                 if tell.missing == 0 {
                     self.write_answers();
                 }
@@ -112,10 +115,11 @@ impl Store {
         self.count += 1;
         tell.at = self.count;
         let tx = tell.tx;
-        for ((key, answer), stands) in tell.batch.iter().zip(&mut tell.stands) {
+        for (((key, answer), asked), stands) in tell.batch.iter().zip(&tell.asked).zip(&mut tell.stands) {
+            *stands &= answer.asked.names(asked);
             // Whoever asks anew has made the new FIFO before: if that is not there yet, and the entry is not changed before the
             // transaction ends, it is still the old request.
-            if *stands && names_another(&self.run, &answer.entry, answer.fifo) {
+            if *stands && names_another(&self.run, asked[0].as_deref(), answer.fifo) {
                 *stands = false;
                 self.dirty.add(Change::Entry(key.clone()));
             }
@@ -158,19 +162,19 @@ impl Store {
         let at = tell.at;
         let told = tell.batch.into_iter().zip(tell.stands);
         let told = told.filter(|((_, answer), stands)| *stands && !answer.withdrawn);
-        self.findings.extend(told.map(|((key, answer), _)| Finding::Told { key, entry: answer.entry, at }));
+        self.findings.extend(told.map(|((key, answer), _)| Finding::Told { key, asked: answer.asked, at }));
     }
 }
 
-/// Whether an entry's pipe names a FIFO by now, and another one than that.
-fn names_another(run: &RootPath, entry: &Entry, fifo: Option<FifoId>) -> bool {
-    pipe::named(run, entry).is_some_and(|named| fifo != Some(named))
+/// Whether a pipe names a FIFO by now, and another one than that.
+fn names_another(run: &RootPath, pipe: Option<&[u8]>, fifo: Option<FifoId>) -> bool {
+    pipe::named(run, pipe).is_some_and(|named| fifo != Some(named))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use logproto::PipePath;
+    use logproto::{Entry, PipePath};
 
     /// A client removed its answer while the daemon wrote it, and had it nonetheless: the second one was still to come when it
     /// removed its entry. Since the first counted for nothing, nobody was told of that log, and its FIFO was never removed.
@@ -180,9 +184,17 @@ mod tests {
         let (entry, fifo) = (Entry::default(), Some(FifoId { dev: 1, ino: 1, born: 0 }));
         let tell = || {
             let mut answers = super::super::answers::Answers::default();
-            answers.add(key.clone(), entry.clone(), fifo, State::Ready);
+            answers.add(key.clone(), Asked::by(&entry), fifo, State::Ready);
             let batch = answers.take(1, Instant::now());
-            Tell { batch, stands: vec![true], missing: 0, tx: TxId::NONE, at: 0, failed: false }
+            Tell {
+                batch,
+                asked: vec![[None, None]],
+                stands: vec![true],
+                missing: 0,
+                tx: TxId::NONE,
+                at: 0,
+                failed: false,
+            }
         };
         let mut other = entry.clone();
         other.nodes[1] = Some(b"other".to_vec());
@@ -194,7 +206,7 @@ mod tests {
             (&entry, fifo, refusal, true),
         ] {
             let mut tell = tell();
-            tell.replace(&key, entry, fifo, &state);
+            tell.replace(&key, Asked::by(entry), fifo, &state);
             assert_eq!(tell.batch[0].1.withdrawn, withdrawn, "{state:?}");
         }
     }
@@ -205,8 +217,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let run = RootPath::new(dir.path());
         let path = dir.path().join("pipe");
-        let mut entry = Entry::default();
-        entry.nodes[0] = Some(path.to_str().unwrap().into());
+        let value = Some(path.to_str().unwrap().as_bytes());
         let make = || {
             rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
             let parsed = PipePath::new(path.to_str().unwrap().as_bytes(), &run).unwrap();
@@ -214,12 +225,12 @@ mod tests {
         };
         let first = make();
         let old = Some(first.id());
-        assert!(!names_another(&run, &entry, old));
-        assert!(names_another(&run, &entry, None), "there was none when it was judged");
+        assert!(!names_another(&run, value, old));
+        assert!(names_another(&run, value, None), "there was none when it was judged");
         std::fs::remove_file(&path).unwrap();
-        assert!(!names_another(&run, &entry, old), "whoever starts over makes the new one first");
+        assert!(!names_another(&run, value, old), "whoever starts over makes the new one first");
         // The old one is still open, so that the new one cannot have its number.
         let second = make();
-        assert!(names_another(&run, &entry, old) && !names_another(&run, &entry, Some(second.id())));
+        assert!(names_another(&run, value, old) && !names_another(&run, value, Some(second.id())));
     }
 }
