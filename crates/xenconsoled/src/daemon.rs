@@ -332,6 +332,8 @@ impl Daemon {
         }
         if self.give_back.is_some_and(|at| at <= now) {
             self.give_back = None;
+            self.store.pack();
+            self.opening.shrink_to_fit();
             self.logs.pack();
             self.kept.pack();
             self.relief.pack();

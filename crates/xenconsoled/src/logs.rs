@@ -219,6 +219,8 @@ impl Logs {
         pack(&mut self.pipes);
         pack(&mut self.fifos);
         self.claims.pack();
+        self.shares.pack();
+        self.actions.shrink_to_fit();
     }
 
     /// The connection to the store was lost: what was being answered has to be answered again.

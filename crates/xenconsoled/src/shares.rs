@@ -1,13 +1,15 @@
 //! How many logs each owner has, and all together: the daemon's own protection, since the store sets domain 0 no quota.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use logproto::{Bounds, Code, EntryKey, Owner, Refusal};
+
+use crate::pack::pack;
 
 /// The numbers of logs that are served or about to be.
 #[derive(Debug, Default)]
 pub struct Shares {
-    of: HashMap<Owner, usize>,
+    of: BTreeMap<Owner, u32>,
     all: usize,
 }
 
@@ -21,13 +23,18 @@ impl Shares {
         let refuse = |who: String, most| {
             Err(Refusal::new(Code::TooMany, format!("{}: {who} has {most} logs, the most allowed", key.path())))
         };
-        if self.of.get(&key.owner).is_some_and(|logs| *logs >= most) {
+        if self.of.get(&key.owner).is_some_and(|logs| *logs as usize >= most) {
             return refuse(key.owner.to_string(), most);
         }
         if self.all >= bounds.logs {
             return refuse("this host".to_owned(), bounds.logs);
         }
         Ok(())
+    }
+
+    /// Takes no more room than it needs: see [`pack`].
+    pub fn pack(&mut self) {
+        pack(&mut self.of);
     }
 
     /// One more.

@@ -200,6 +200,12 @@ impl Store {
         }
     }
 
+    /// Takes no more room than it needs.
+    pub fn pack(&mut self) {
+        self.pending.shrink_to_fit();
+        self.findings.shrink_to_fit();
+    }
+
     /// The next thing that was found.
     pub fn finding(&mut self) -> Option<Finding> {
         self.findings.pop_front()

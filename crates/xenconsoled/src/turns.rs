@@ -1,68 +1,71 @@
 //! Entries that wait, taken owner by owner in turn: one that has thousands of them holds up no other.
 
 use std::collections::BTreeMap;
-use std::ops::Bound::{Excluded, Unbounded};
-use std::sync::Arc;
 
-use logproto::{EntryKey, Owner};
+use logproto::{DomId, EntryKey, Owner};
 
-/// Entries that wait, each with what is to be remembered of it.
+/// Entries that wait, each with what is to be remembered of it. In one tree: most owners have one, and one tree for each would be
+/// mostly empty.
 #[derive(Debug)]
 pub struct Turns<T> {
-    of: BTreeMap<Owner, BTreeMap<Arc<str>, T>>,
+    entries: BTreeMap<EntryKey, T>,
     last: Option<Owner>,
 }
 
 impl<T> Default for Turns<T> {
     fn default() -> Turns<T> {
-        Turns { of: BTreeMap::new(), last: None }
+        Turns { entries: BTreeMap::new(), last: None }
     }
 }
 
 impl<T> Turns<T> {
     /// Lets an entry wait. One that does already keeps its place, with the new value.
     pub fn add(&mut self, key: EntryKey, value: T) {
-        self.of.entry(key.owner).or_default().insert(key.name, value);
+        self.entries.insert(key, value);
     }
 
     /// Takes one entry of the owner whose turn it is.
     pub fn take(&mut self) -> Option<(EntryKey, T)> {
-        let after_last = self.last.and_then(|last| self.of.range((Excluded(last), Unbounded)).next());
-        let owner = *after_last.or_else(|| self.of.iter().next())?.0;
-        self.last = Some(owner);
-        let entries = self.of.get_mut(&owner)?;
-        let (name, value) = entries.pop_first()?;
-        if entries.is_empty() {
-            self.of.remove(&owner);
-        }
-        Some((EntryKey { owner, name }, value))
+        let after_last = self.last.and_then(after).and_then(|owner| {
+            let first = EntryKey { owner, name: "".into() };
+            self.entries.range(first..).next().map(|(key, _)| key.clone())
+        });
+        let (key, value) = match after_last {
+            Some(key) => self.entries.remove_entry(&key)?,
+            None => self.entries.pop_first()?,
+        };
+        self.last = Some(key.owner);
+        Some((key, value))
     }
 
     /// Lets an entry wait no longer.
     pub fn remove(&mut self, key: &EntryKey) {
-        if let Some(entries) = self.of.get_mut(&key.owner) {
-            entries.remove(&key.name);
-            if entries.is_empty() {
-                self.of.remove(&key.owner);
-            }
-        }
+        self.entries.remove(key);
     }
 
     /// Whether this entry waits.
     pub fn contains(&self, key: &EntryKey) -> bool {
-        self.of.get(&key.owner).is_some_and(|entries| entries.contains_key(&key.name))
+        self.entries.contains_key(key)
     }
 
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
-        self.of.is_empty()
+        self.entries.is_empty()
     }
+}
+
+/// The next owner in order that there can be.
+fn after(owner: Owner) -> Option<Owner> {
+    let domid = match owner {
+        Owner::Host => 0,
+        Owner::Domain(domid) => domid.number() + 1,
+    };
+    DomId::new(domid).map(Owner::Domain)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use logproto::DomId;
 
     fn key(domid: u16, name: &str) -> EntryKey {
         EntryKey { owner: Owner::Domain(DomId::new(domid).unwrap()), name: name.into() }
