@@ -260,6 +260,10 @@ impl Daemon {
                         self.writers.look();
                         false
                     }
+                    STATUS => {
+                        self.status.come();
+                        false
+                    }
                     REOPEN => {
                         empty(&self.reopen);
                         tracing::info!("opening all files again");

@@ -32,6 +32,8 @@ pub struct Status {
     listener: UnixListener,
     path: PathBuf,
     clients: Vec<Client>,
+    /// Whether somebody may wait in the kernel's queue: asking for nothing costs as much as a socket.
+    may_have_come: bool,
 }
 
 #[derive(Debug)]
@@ -50,7 +52,7 @@ impl Status {
         let listener = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
-        Ok(Status { listener, path, clients: Vec::new() })
+        Ok(Status { listener, path, clients: Vec::new(), may_have_come: true })
     }
 
     /// Has an event loop wait for the socket, edge-triggered: those who wait in the kernel's queue while there are enough clients,
@@ -60,20 +62,25 @@ impl Status {
         Ok(epoll::add(epoll, &self.listener, epoll::EventData::new_u64(token), flags)?)
     }
 
+    /// The event loop was told of somebody.
+    pub fn come(&mut self) {
+        self.may_have_come = true;
+    }
+
     /// Answers those who have come, with what `snapshot` says, and goes on with the others. Answers with how soon it wants to be
     /// called again: while somebody is being answered.
     pub fn process(&mut self, now: Instant, snapshot: impl Fn() -> String) -> Option<Duration> {
         let mut wait = None;
         // One snapshot for all who came together: with thousands of logs it is milliseconds of work.
         let mut text: Option<Vec<u8>> = None;
-        while self.clients.len() < CLIENTS {
+        while self.may_have_come && self.clients.len() < CLIENTS {
             match self.listener.accept() {
                 Ok((stream, _)) if stream.set_nonblocking(true).is_ok() => {
                     let rest = text.get_or_insert_with(|| snapshot().into_bytes()).clone();
                     self.clients.push(Client { stream, rest, until: now + PATIENCE });
                 }
                 Ok(_) => {}
-                Err(why) if why.kind() == io::ErrorKind::WouldBlock => break,
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => self.may_have_come = false,
                 // Without descriptors: whoever waits is not told of again, see [`Status::listen`].
                 Err(_) => {
                     wait = Some(AGAIN);
@@ -185,6 +192,7 @@ mod tests {
             all
         });
         while !reader.is_finished() {
+            status.come();
             status.process(Instant::now(), || long.clone());
         }
         assert!(reader.join().unwrap() == long);
@@ -204,6 +212,16 @@ mod tests {
         assert_eq!(status.clients.len(), CLIENTS);
         status.process(now + PATIENCE, long);
         assert_eq!(status.clients.len(), 0);
+        // Who had to wait meanwhile is not told of again.
+        status.process(now + PATIENCE, long);
+        assert_eq!(status.clients.len(), 2);
+        // Only whoever comes later is.
+        let _another = UnixStream::connect(&path).unwrap();
+        status.process(now + PATIENCE, long);
+        assert_eq!(status.clients.len(), 2);
+        status.come();
+        status.process(now + PATIENCE, long);
+        assert_eq!(status.clients.len(), 3);
     }
 
     /// With nine clients of which eight did not listen, or without descriptors, the main loop went round without a pause.
