@@ -1,7 +1,7 @@
 //! The daemon's side of the store: which requests are under way, and what their replies mean.
 //!
 //! Entries are read so that each is seen as it was at one instant; answers are written in transactions that first read the entry again,
-//! so that nothing is written where nobody asks any more. Requests are pipelined: a batch costs two or three round trips, however many
+//! so that nothing is written where nobody asks any more. Requests are pipelined: a batch costs three or four round trips, however many
 //! entries it has. The store has one processor for all its clients, and each request is 10 µs of it: a new log takes ten.
 
 mod answers;
@@ -82,8 +82,8 @@ pub struct Store {
     pending: HashMap<RequestId, Purpose>,
     looks: BTreeMap<u64, Look>,
     next_look: u64,
-    /// Entries that were changed while they were looked at.
-    torn: BTreeSet<EntryKey>,
+    /// Entries that were changed while they were looked at, and how often in a row.
+    torn: BTreeMap<EntryKey, u32>,
     /// When a look that failed is tried again.
     look_again: Option<Instant>,
     /// How many answers are looked at.
@@ -111,7 +111,7 @@ impl Store {
             pending: HashMap::new(),
             looks: BTreeMap::new(),
             next_look: 0,
-            torn: BTreeSet::new(),
+            torn: BTreeMap::new(),
             look_again: None,
             answers_read: 0,
             errors: BTreeSet::new(),
