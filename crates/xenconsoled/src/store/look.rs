@@ -45,8 +45,11 @@ struct Looked {
 }
 
 impl Look {
-    /// A change was reported.
+    /// A change was reported. What is reported before the transaction has begun was done before.
     pub(super) fn changed(&mut self, change: &Change) {
+        if self.tx == TxId::NONE {
+            return;
+        }
         for looked in self.entries.iter_mut().filter(|looked| looked.torn < TORN_MOST) {
             looked.is_torn |= match change {
                 Change::Everything => true,
@@ -178,6 +181,8 @@ mod tests {
         decoder: Decoder,
         nodes: BTreeMap<&'static str, &'static str>,
         after: Option<&'static str>,
+        /// Something else happened before the first transaction began.
+        is_early: bool,
         /// It happens each time.
         again: bool,
         then: fn(&mut BTreeMap<&'static str, &'static str>),
@@ -206,6 +211,10 @@ mod tests {
         }
 
         fn answer(&mut self, asked: &Message, path: &str) {
+            if asked.kind == Kind::TRANSACTION_START && std::mem::take(&mut self.is_early) {
+                // What was done before: a store reports it all the same.
+                self.send(Kind::WATCH_EVENT, 0, 0, format!("{ENTRY}/limit\0xenlog\0").as_bytes());
+            }
             let names: String = self.nodes.keys().map(|name| format!("{name}\0")).collect();
             let value = path.strip_prefix(&format!("{ENTRY}/")).and_then(|name| self.nodes.get(name));
             let answer = match (asked.kind, path) {
@@ -245,7 +254,17 @@ mod tests {
         let (stream, _) = listener.accept().unwrap();
         stream.set_nonblocking(true).unwrap();
         let (decoder, nodes) = (Decoder::new(), BTreeMap::from([("pipe", "old"), ("file", "old")]));
-        let mut server = Scripted { stream, decoder, nodes, after: Some(after), again, then, event, asked: Vec::new() };
+        let mut server = Scripted {
+            stream,
+            decoder,
+            nodes,
+            after: Some(after),
+            is_early: true,
+            again,
+            then,
+            event,
+            asked: Vec::new(),
+        };
         let mut found = Vec::new();
         // More than there are questions.
         for _ in 0..100 {
@@ -280,7 +299,7 @@ mod tests {
     fn what_never_stood_there_together_is_not_seen() {
         let change = |nodes: &mut BTreeMap<_, _>| nodes.extend([("pipe", "new"), ("file", "new")]);
         let (found, _) = seen("pipe", false, change, "/libxl/5/logging/a/file");
-        assert_eq!(found, [both("new")]);
+        assert!(!found.is_empty() && found.iter().all(|found| *found == both("new")), "{found:?}");
         // Whoever changes all the time is seen all the same.
         let (found, _) = seen("pipe", true, |_| (), "/libxl/5/logging/a/file");
         assert!(!found.is_empty());
@@ -294,15 +313,17 @@ mod tests {
         assert!(found.iter().all(|found| *found == [None, None]), "{found:?}");
         // Where the event comes late.
         let (found, _) = seen("pipe", false, BTreeMap::clear, "/libxl/5/device");
-        assert_eq!(found, [[None, None]]);
+        assert!(!found.is_empty() && found.iter().all(|found| *found == [None, None]), "{found:?}");
     }
 
-    /// Five questions for a log with two nodes: its owner, its names, and what they say.
+    /// Two nodes are two questions. What happened before is no reason to begin anew, but one to look again: the same event, while it
+    /// waited to be sent, may have stood for a later change as well.
     #[test]
-    fn what_is_not_there_is_not_read() {
+    fn what_is_not_there_is_not_read_and_what_happened_before_is_no_harm() {
         let (found, asked) = seen("pipe", false, |_| (), "/libxl/5/device");
-        assert_eq!(found, [both("old")]);
+        assert!(!found.is_empty() && found.iter().all(|found| *found == both("old")), "{found:?}");
         let count = |kind| asked.iter().filter(|asked| **asked == kind).count();
-        assert_eq!((count(Kind::DIRECTORY), count(Kind::READ), count(Kind::TRANSACTION_START)), (3, 2, 1));
+        let looks = count(Kind::TRANSACTION_START);
+        assert_eq!((looks, count(Kind::DIRECTORY), count(Kind::READ)), (2, looks + 2, looks * 2));
     }
 }
