@@ -420,7 +420,7 @@ impl Daemon {
             Finding::Names(owner, names) => self.listed(owner, names),
             Finding::Seen { key, entry, began } => {
                 let fifo = pipe::named(&self.logs.rules().run, entry.nodes[0].as_deref());
-                self.logs.seen(&key, Seen { entry, fifo, began });
+                self.logs.seen(&key, &Seen { entry, fifo, began });
             }
             Finding::Told { key, asked, at } => self.logs.told(&key, asked, at),
         }

@@ -177,7 +177,7 @@ fn what_an_entry_has_is_not_taken_from_it() {
     let mut entry = Entry::default();
     entry.nodes[0] = Some(world.dir.path().join("p").into_os_string().into_encoded_bytes());
     entry.nodes[1] = Some(b"/l/console/a.log".to_vec());
-    world.logs.seen(&key, Seen { entry: entry.clone(), fifo: None, began: 0 });
+    world.logs.seen(&key, &Seen { entry: entry.clone(), fifo: None, began: 0 });
     assert!(matches!(world.logs.action(), Some(Action::Open(_, LogKey::Entry(_), _))));
     world.want(7, wanted("a.log", "a-7.log"));
     assert!(world.opens().1.file.relative().ends_with("a-7.log"));
@@ -185,7 +185,7 @@ fn what_an_entry_has_is_not_taken_from_it() {
     let other = EntryKey { owner: Owner::Host, name: "b".into() };
     entry.nodes[1] = Some(b"/l/console/a-7.log".to_vec());
     entry.nodes[0] = Some(world.dir.path().join("q").into_os_string().into_encoded_bytes());
-    world.logs.seen(&other, Seen { entry, fifo: None, began: 0 });
+    world.logs.seen(&other, &Seen { entry, fifo: None, began: 0 });
     match world.logs.action() {
         Some(Action::Answer(_, _, _, logproto::State::Error(refusal))) => {
             assert!(refusal.to_string().contains("/local/domain/7/console"), "{refusal}");
@@ -204,7 +204,7 @@ fn files_of_another_directory_do_not_meet_those_of_entries() {
     let mut entry = Entry::default();
     entry.nodes[0] = Some(world.dir.path().join("p").into_os_string().into_encoded_bytes());
     entry.nodes[1] = Some(b"/l/a.log".to_vec());
-    world.logs.seen(&key, Seen { entry, fifo: None, began: 0 });
+    world.logs.seen(&key, &Seen { entry, fifo: None, began: 0 });
     world.logs.action();
     world.want(7, wanted("a.log", "a-7.log"));
     assert_eq!(world.opens().1.file.relative().to_str(), Some("a.log"));

@@ -231,7 +231,7 @@ impl Logs {
     }
 
     /// Holds one entry, as it stands in the store, against what is served.
-    pub fn seen(&mut self, key: &EntryKey, seen: Seen) {
+    pub fn seen(&mut self, key: &EntryKey, seen: &Seen) {
         self.hold(key, seen);
         if self.doubted.remove(key) {
             self.confirmed = Some(key.clone());
@@ -240,7 +240,7 @@ impl Logs {
         }
     }
 
-    fn hold(&mut self, key: &EntryKey, seen: Seen) {
+    fn hold(&mut self, key: &EntryKey, seen: &Seen) {
         let outcome = seen.entry.check(key, &self.rules);
         let request = match outcome {
             Ok(None) => {

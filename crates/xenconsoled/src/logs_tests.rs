@@ -51,7 +51,7 @@ impl World {
     fn see_only(&mut self, key: &EntryKey, entry: &Entry, fifo: Option<FifoId>) -> Vec<Action> {
         self.now += 1;
         self.store.insert(key.clone(), (entry.clone(), fifo));
-        self.logs.seen(key, Seen { entry: entry.clone(), fifo, began: self.now });
+        self.logs.seen(key, &Seen { entry: entry.clone(), fifo, began: self.now });
         self.actions()
     }
 
@@ -240,7 +240,7 @@ fn a_look_from_before_the_answer_is_no_new_request() {
     world.actions();
     let began = world.now;
     world.tell(&key, &entry(&[]));
-    world.logs.seen(&key, Seen { entry: entry(&[]), fifo: Some(FIFO), began });
+    world.logs.seen(&key, &Seen { entry: entry(&[]), fifo: Some(FIFO), began });
     assert_eq!(world.actions(), []);
 }
 
@@ -423,7 +423,7 @@ fn an_answer_is_for_one_fifo_and_what_nobody_was_told_of_has_no_claim_to_its_nam
     let answer = Action::Answer(key.clone(), Asked::by(&entry(&[])), Some(FIFO), State::Ready);
     assert_eq!(world.all_actions(), [answer]);
     world.now += 1;
-    world.logs.seen(&key, Seen { entry: Entry::default(), fifo: None, began: world.now });
+    world.logs.seen(&key, &Seen { entry: Entry::default(), fifo: None, began: world.now });
     let end = Action::End(stream, Patience::Drain);
     assert_eq!(world.all_actions(), [Action::Withdraw(key.clone()), end], "not told, so not served");
     world.logs.ended(stream);

@@ -30,7 +30,7 @@ fn however_much_there_is_to_do_a_round_does_little_of_it() {
     const MANY: usize = 10_000;
     for number in 0..MANY {
         let key = EntryKey { owner: Owner::Host, name: format!("log-{number}").into() };
-        daemon.logs.seen(&key, Seen { entry: entry.clone(), fifo: None, began: 0 });
+        daemon.logs.seen(&key, &Seen { entry: entry.clone(), fifo: None, began: 0 });
     }
     // Far from the time at which the store wants to be tried: there is none.
     let now = Instant::now();

@@ -144,7 +144,7 @@ impl Life {
             Finding::Connected => self.logs.entries().cloned().for_each(|key| store.look_at(key)),
             Finding::Seen(key, entry, began) => {
                 let fifo = pipe::named(&self.logs.rules().run, entry.nodes[0].as_deref());
-                self.logs.seen(&key, Seen { entry, fifo, began });
+                self.logs.seen(&key, &Seen { entry, fifo, began });
             }
             Finding::Told(key, asked, at) => self.logs.told(&key, asked, at),
         }
