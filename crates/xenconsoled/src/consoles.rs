@@ -420,7 +420,7 @@ impl Consoles {
     pub fn events_came(&mut self, io: &mut World<'_>) -> std::io::Result<Vec<u32>> {
         let (mut ports, mut others) = ([0; PORTS], Vec::new());
         let count = self.events.pending(&mut ports)?;
-        let until = self.lull.looked(count, PORTS, io.now);
+        let until = self.lull.looked(&ports[..count], PORTS, io.now);
         self.wait_for_events(until.is_none());
         for port in &ports[..count] {
             let Some(key) = self.by_port.get(port).copied() else {

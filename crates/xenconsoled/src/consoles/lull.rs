@@ -1,7 +1,7 @@
 //! When guests' events are looked for: at once, or, while they come thick and fast, after a moment, several at a time.
 //!
-//! To be woken up costs more than what is then done for an event. So where one came soon after another, the event loop does not wait
-//! for the next: it looks for all that there are a moment later. A guest loses nothing by that: it may have [`rate::ALLOWANCE`] events
+//! To be woken up costs more than what is then done for an event. So where one came soon after another guest's, the event loop does not
+//! wait for the next: it looks for all that there are a moment later, as long as it finds some. A guest loses nothing by that: it may have [`rate::ALLOWANCE`] events
 //! in a [`rate::PERIOD`], which is one in 6.7 ms. The first event after a silence is served at once, and so is each while somebody
 //! types, since whoever does waits for the answer.
 //!
@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How long the moment is: two events that are not further apart are thick and fast.
+/// How long the moment is: two guests' events that are not further apart are thick and fast.
 pub const REST: Duration = Duration::from_millis(2);
 /// So long after the last key somebody is still typing.
 const TYPING: Duration = Duration::from_secs(1);
@@ -18,8 +18,8 @@ const TYPING: Duration = Duration::from_secs(1);
 /// What decides it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lull {
-    /// When there were events last.
-    served: Option<Instant>,
+    /// When there were events last, and a port that had one.
+    served: Option<(Instant, u32)>,
     /// When somebody typed last.
     typed: Option<Instant>,
     /// When events are looked for; none: they are waited for.
@@ -27,16 +27,17 @@ pub struct Lull {
 }
 
 impl Lull {
-    /// Events were looked for, and so many found, of `most` that can be at once. Answers with when they are to be looked for again; none:
-    /// they are to be waited for.
-    pub fn looked(&mut self, found: usize, most: usize, now: Instant) -> Option<Instant> {
-        let within = |at: Option<Instant>, time| at.is_some_and(|at| now.saturating_duration_since(at) <= time);
-        let is_thick = within(self.served, REST) && !within(self.typed, TYPING);
-        if found > 0 {
-            self.served = Some(now);
-        }
-        let rest = if found < most { REST } else { Duration::ZERO };
-        self.until = (found > 0 && is_thick).then_some(now + rest);
+    /// Events were looked for, and these ports found to have one, of `most` that can be found at once. Answers with when they are to be
+    /// looked for again; none: they are to be waited for.
+    pub fn looked(&mut self, ports: &[u32], most: usize, now: Instant) -> Option<Instant> {
+        let within = |at: Instant, time| now.saturating_duration_since(at) <= time;
+        // One guest alone would not have a second event before its first one is served.
+        let follows =
+            self.served.is_some_and(|(at, other)| within(at, REST) && ports.iter().any(|port| *port != other));
+        let is_thick = (self.until.is_some() || follows) && !self.typed.is_some_and(|at| within(at, TYPING));
+        self.served = ports.last().map(|port| (now, *port)).or(self.served);
+        let rest = if ports.len() < most { REST } else { Duration::ZERO };
+        self.until = (is_thick && !ports.is_empty()).then_some(now + rest);
         self.until
     }
 
@@ -62,29 +63,38 @@ mod tests {
     #[test]
     fn only_what_follows_soon_is_waited_for() {
         let (mut lull, mut now) = (Lull::default(), Instant::now());
-        for _ in 0..3 {
-            assert_eq!(lull.looked(1, 64, now), None, "the first after a silence");
+        for port in 1..4 {
+            assert_eq!(lull.looked(&[port], 64, now), None, "the first after a silence");
             now += LATER;
         }
-        assert_eq!(lull.looked(1, 64, now), None);
-        assert_eq!(lull.looked(1, 64, now + SOON), Some(now + SOON + REST));
-        now += SOON + REST;
-        assert_eq!(lull.looked(5, 64, now), Some(now + REST));
-        now += REST;
-        assert_eq!(lull.looked(64, 64, now), Some(now), "there may be more");
-        assert_eq!(lull.looked(0, 64, now), None, "it is silent again");
+        assert_eq!(lull.looked(&[1], 64, now), None);
+        assert_eq!(lull.looked(&[2], 64, now + SOON), Some(now + SOON + REST));
+        // However late it gets its turn, it goes on as long as there is something.
+        now += LATER;
+        assert_eq!(lull.looked(&[1, 2, 3], 64, now), Some(now + REST));
+        now += LATER;
+        assert_eq!(lull.looked(&[7; 64], 64, now), Some(now), "there may be more");
+        assert_eq!(lull.looked(&[], 64, now), None, "it is silent again");
         assert_eq!(lull.until(), None);
+    }
+
+    #[test]
+    fn one_guest_alone_is_served_at_once() {
+        let (mut lull, now) = (Lull::default(), Instant::now());
+        for event in 0..30 {
+            assert_eq!(lull.looked(&[5], 64, now + SOON * event), None);
+        }
     }
 
     #[test]
     fn whoever_types_is_answered_at_once() {
         let (mut lull, now) = (Lull::default(), Instant::now());
-        lull.looked(1, 64, now);
-        assert!(lull.looked(1, 64, now).is_some());
+        lull.looked(&[1], 64, now);
+        assert!(lull.looked(&[2], 64, now).is_some());
         assert!(lull.typed(now), "what has come is looked for at once");
         assert!(!lull.typed(now));
-        assert_eq!(lull.looked(1, 64, now + SOON), None);
-        assert_eq!(lull.looked(1, 64, now + TYPING), None);
-        assert!(lull.looked(1, 64, now + TYPING + SOON).is_some());
+        assert_eq!(lull.looked(&[1], 64, now + SOON), None);
+        assert_eq!(lull.looked(&[2], 64, now + TYPING), None);
+        assert!(lull.looked(&[1], 64, now + TYPING + SOON).is_some());
     }
 }
