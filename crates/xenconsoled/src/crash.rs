@@ -1,4 +1,5 @@
-//! Where a daemon may be killed: behind each system call that changes what outlives it. A test ([`crate::model`]) kills it there.
+//! Where a daemon may be killed: behind each system call, and each store, that changes what outlives it. A test
+//! ([`crate::model`]) kills it there.
 
 #[cfg(test)]
 pub use crate::model::crash::point;
