@@ -1,9 +1,9 @@
 //! When guests' events are looked for: at once, or, while they come thick and fast, after a moment, several at a time.
 //!
-//! To be woken up costs more than what is then done for an event. So where one came soon after another guest's, the event loop does not
-//! wait for the next: it looks for all that there are a moment later, as long as it finds some. A guest loses nothing by that: it may have [`rate::ALLOWANCE`] events
-//! in a [`rate::PERIOD`], which is one in 6.7 ms. The first event after a silence is served at once, and so is each while somebody
-//! types, since whoever does waits for the answer.
+//! To be woken up costs more than what is then done for an event. So where one came soon after another guest's, the event loop does
+//! not wait for the next: it looks for all that there are a moment later, as long as it finds some. A guest loses nothing by that: it
+//! may have [`rate::ALLOWANCE`] events in a [`rate::PERIOD`], which is one in 6.7 ms. The first event after a silence is served at
+//! once, and so is each while somebody types, since whoever does waits for the answer.
 //!
 //! [`rate::ALLOWANCE`]: super::rate::ALLOWANCE
 //! [`rate::PERIOD`]: super::rate::PERIOD
@@ -27,8 +27,8 @@ pub struct Lull {
 }
 
 impl Lull {
-    /// Events were looked for, and these ports found to have one, of `most` that can be found at once. Answers with when they are to be
-    /// looked for again; none: they are to be waited for.
+    /// Events were looked for, and these ports found to have one, of `most` that can be found at once. Answers with when they are to
+    /// be looked for again; none: they are to be waited for.
     pub fn looked(&mut self, ports: &[u32], most: usize, now: Instant) -> Option<Instant> {
         let within = |at: Instant, time| now.saturating_duration_since(at) <= time;
         // One guest alone would not have a second event before its first one is served.
