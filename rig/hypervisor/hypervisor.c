@@ -16,8 +16,8 @@
  * however that one ends. What has its place compiled in gets another one: the socket of oxenstored is XENSTORED_RUNDIR/socket,
  * the locks of xenconsole are in HYPERVISOR.
  *
- * What a program that is measured does in here is what it does in Xen's libraries: a read(2) for events, and one write(2) for
- * each notify and unmask. There is no thread and no lock but around questions.
+ * What a program that is measured does in here is about what it does in Xen's libraries: a read(2) for events, and one write(2)
+ * of a few bytes for each notify (an ioctl(2) there) and unmask. There is no thread and no lock but around questions.
  *
  * No header of Xen is needed: the functions are those of libxenctrl, libxenevtchn, libxengnttab and
  * libxenforeignmemory (tools/include in Xen's source), with pointers that are never looked into as void *.
@@ -199,7 +199,7 @@ uid_t geteuid(void)
 
 /* ---- the hypervisor, where there is one ---- */
 
-/* What is asked, as crates/testbed/src/hypervisor/call.rs reads it; UNMASK and NOTIFY have no answer. */
+/* What is asked, as crates/testbed/src/hypervisor/call.rs reads it; UNMASK and NOTIFY have no answer, and a pipe of their own. */
 enum { EVENTS, BIND_INTERDOMAIN, BIND_VIRQ, UNBIND, UNMASK, NOTIFY, STATUS, DOMAIN, CONSOLE };
 
 struct question {
@@ -528,18 +528,22 @@ int xenforeignmemory_unmap(void *fmem, void *start, size_t pages)
 
 /* ---- event channels ---- */
 
-/* An open handle, as /dev/xen/evtchn is one: the hypervisor writes the ports that are pending into a pipe. */
+/*
+ * An open handle, as /dev/xen/evtchn is one: the hypervisor writes the ports that are pending into a pipe. What it is told without
+ * an answer goes through another one, for a write(2) to a pipe costs a third of a send(2) to a socket.
+ */
 struct channels {
-	int connection, events;
+	int connection, events, words;
 };
 
-/* Hands the hypervisor the end of the pipe that it writes to. */
-static int give_pipe(int connection, int end)
+/* Hands the hypervisor its ends of both pipes: the one that it writes to, and the one that it reads. */
+static int give_pipes(int connection, int events, int words)
 {
 	struct question question = { .what = EVENTS };
 	struct iovec data = { &question, sizeof question };
+	int ends[2] = { events, words };
 	union {
-		char bytes[CMSG_SPACE(sizeof end)];
+		char bytes[CMSG_SPACE(sizeof ends)];
 		struct cmsghdr alignment;
 	} control = { { 0 } };
 	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1 };
@@ -550,11 +554,27 @@ static int give_pipe(int connection, int end)
 	rights = CMSG_FIRSTHDR(&message);
 	rights->cmsg_level = SOL_SOCKET;
 	rights->cmsg_type = SCM_RIGHTS;
-	rights->cmsg_len = CMSG_LEN(sizeof end);
-	memcpy(CMSG_DATA(rights), &end, sizeof end);
+	rights->cmsg_len = CMSG_LEN(sizeof ends);
+	memcpy(CMSG_DATA(rights), ends, sizeof ends);
 	if (sendmsg(connection, &message, MSG_NOSIGNAL) != sizeof question)
 		return -1;
 	return read_answer(connection, NULL, 0);
+}
+
+/* A pipe as one descriptor for both ends: whoever writes is sent no SIGPIPE, whatever becomes of the hypervisor. */
+static int open_words(void)
+{
+	int (*real)(const char *, int, ...) = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open");
+	char path[64];
+	int ends[2], both;
+
+	if (pipe2(ends, O_CLOEXEC))
+		return -1;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", ends[1]);
+	both = real(path, O_RDWR | O_CLOEXEC);
+	close(ends[0]);
+	close(ends[1]);
+	return both;
 }
 
 void *xenevtchn_open(void *logger, unsigned int flags)
@@ -565,15 +585,18 @@ void *xenevtchn_open(void *logger, unsigned int flags)
 	(void)logger, (void)flags;
 	if (!channels)
 		return NULL;
-	*channels = (struct channels){ -1, -1 };
+	*channels = (struct channels){ -1, -1, -1 };
 	if (!hypervisor()) {
 		channels->events = eventfd(0, EFD_CLOEXEC);
 		return channels;
 	}
 	channels->connection = connect_hypervisor();
-	if (channels->connection < 0 || pipe2(ends, O_CLOEXEC) || give_pipe(channels->connection, ends[1])) {
+	channels->words = open_words();
+	if (channels->connection < 0 || channels->words < 0 || pipe2(ends, O_CLOEXEC) ||
+	    give_pipes(channels->connection, ends[1], channels->words)) {
 		int why = errno;
 		close(channels->connection);
+		close(channels->words);
 		close(ends[0]);
 		close(ends[1]);
 		free(channels);
@@ -599,6 +622,7 @@ int xenevtchn_close(void *xce)
 	if (channels) {
 		close(channels->connection);
 		close(channels->events);
+		close(channels->words);
 		free(channels);
 	}
 	return 0;
@@ -637,8 +661,11 @@ int xenevtchn_unbind(void *xce, uint32_t port)
 static int tell_channels(void *xce, uint32_t what, uint32_t port)
 {
 	struct channels *channels = xce;
+	struct question question = { .what = what, .arguments = { port } };
 
-	return channels->connection < 0 ? 0 : write_question(channels->connection, what, ARGUMENTS(port));
+	if (channels->connection < 0)
+		return 0;
+	return write(channels->words, &question, sizeof question) == sizeof question ? 0 : -1;
 }
 
 int xenevtchn_notify(void *xce, uint32_t port)

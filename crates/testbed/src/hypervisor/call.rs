@@ -3,10 +3,10 @@
 /// The size of a question: its number and four arguments.
 pub(crate) const SIZE: usize = 20;
 
-/// One question. The last two events have no answer.
+/// One question. Of unmask and notify there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// Comes with the pipe that pending ports are to be written to.
+    /// Comes with two pipes: to one pending ports are to be written, through the other come questions without an answer.
     Events,
     BindInterdomain {
         domid: u32,
