@@ -9,11 +9,23 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 use testbed::{Guest, Index};
 
-use crate::Values;
-use crate::host::{Host, LINE, Which, text};
+use super::consoles::host::{Daemon, Host, LINE, text};
+use super::{Failure, Plan, Work};
+use crate::figure::Figure;
 
+/// Attacks.
+pub const WORK: Work = Work {
+    id: "hostile",
+    title: "from a key that is typed until the guest's answer to it is seen, alone and beside a guest that attacks",
+    run,
+};
+
+/// How long each attack lasts. Ten minutes and more show what grows (`--seconds`).
+const TIME: u64 = 3;
+/// Alone nothing changes with time.
+const ALONE: u64 = 60;
 /// Between two keys: so slow that the guest's events are not so many that it is held back.
-const PAUSE: Duration = Duration::from_millis(25);
+const PAUSE: Duration = Duration::from_millis(20);
 /// How often the guest looks for a key.
 const LOOK: Duration = Duration::from_micros(30);
 /// How often an attack goes on.
@@ -21,34 +33,28 @@ const TURN: Duration = Duration::from_micros(200);
 
 const ATTACKS: [&str; 6] = ["none", "indices", "events", "flood", "store", "all"];
 
-pub fn show(daemons: &[Which], values: &Values) {
-    let named: String = values.get("attack", String::new());
-    let seconds: u64 = values.get("seconds", 4);
-    let rounds: usize = values.get("rounds", 1);
-    let hosts: Vec<Host> = daemons.iter().map(|which| Host::start(*which, 2)).collect();
-    for attack in ATTACKS.into_iter().filter(|attack| named.is_empty() || named == *attack || *attack == "none") {
-        for round in 0..rounds {
-            for host in &hosts {
-                let (cpu, start) = (host.cpu(), Instant::now());
-                // Alone nothing changes with time.
-                let time = if attack == "none" { seconds.min(60) } else { seconds };
-                let mut times = measure(host, attack, Duration::from_secs(time));
-                let share = (host.cpu() - cpu).as_secs_f64() / start.elapsed().as_secs_f64();
-                times.sort();
-                let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_micros();
-                println!(
-                    "{attack:>7}, round {round}, {:>5}: {} keys, µs: 50 % {:>6}, 90 % {:>6}, 99 % {:>6}, most {:>6}; CPU {:5.2} %",
-                    host.which().name(),
-                    times.len(),
-                    at(0.5),
-                    at(0.9),
-                    at(0.99),
-                    at(1.0),
-                    share * 100.0
-                );
+fn run(plan: Plan, sink: &mut dyn FnMut(Figure)) -> Result<(), Failure> {
+    let hosts = Daemon::all(plan).iter().map(|daemon| Host::start(plan, daemon, 2)).collect::<Result<Vec<_>, _>>()?;
+    for attack in ATTACKS {
+        for host in &hosts {
+            let seconds = plan.seconds.unwrap_or(plan.much(TIME, 1));
+            let time = Duration::from_secs(if attack == "none" { seconds.min(ALONE) } else { seconds });
+            let (cpu, start) = (host.cpu(), Instant::now());
+            let mut times = measure(host, attack, time);
+            let share = (host.cpu() - cpu).as_secs_f64() / start.elapsed().as_secs_f64();
+            times.sort();
+            let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e6;
+            let peer = host.daemon().name;
+            let measured =
+                [("p50", "µs", at(0.5)), ("p99", "µs", at(0.99)), ("most", "µs", at(1.0)), ("cpu", "%", share * 100.0)];
+            let told = measured.map(|(measure, unit, value)| format!("{measure} {value:.1} {unit}")).join(", ");
+            println!("hostile {attack:<8} {peer:<10} {} keys, {told}", times.len());
+            for (measure, unit, value) in measured {
+                sink(Figure { work: WORK.id, case: attack.to_owned(), peer, round: 1, measure, unit, value });
             }
         }
     }
+    Ok(())
 }
 
 fn measure(host: &Host, attack: &str, time: Duration) -> Vec<Duration> {

@@ -1,45 +1,25 @@
 //! Each guest writes so many bytes, as fast as it is let.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::host::{Host, Which, text};
-use crate::{Values, compare};
+use super::host::Host;
+use crate::turns::Measured;
+use crate::works::Failure;
 
-pub fn show(daemons: &[Which], values: &Values) {
-    let guests: u16 = values.get("guests", 1);
-    let bytes: usize = values.get("bytes", 500_000);
-    let rounds: usize = values.get("rounds", 3);
-    let text = text(bytes * rounds);
-    let hosts: Vec<Host> = daemons.iter().map(|which| Host::start(*which, guests)).collect();
-    hosts.iter().for_each(Host::spare);
-    let [mut per_byte, mut per_event] = [BTreeMap::new(), BTreeMap::new()];
-    for round in 0..rounds {
-        for host in &hosts {
-            let (cpu, events, start) = (host.cpu(), host.events(), Instant::now());
-            write(host, &text[..bytes * (round + 1)], bytes * round);
-            host.logged(bytes * (round + 1));
-            let (cpu, events, time) = (host.cpu() - cpu, host.events() - events, start.elapsed());
-            let total = bytes as f64 * f64::from(guests);
-            println!(
-                "{} guests, {:>5}: {total} bytes, {events} events, {} ms of CPU in {} ms",
-                guests,
-                host.which().name(),
-                cpu.as_millis(),
-                time.as_millis()
-            );
-            per_byte.entry(host.which()).or_insert_with(Vec::new).push(cpu.as_nanos() as f64 / total);
-            per_event.entry(host.which()).or_insert_with(Vec::new).push(cpu.as_micros() as f64 / events as f64);
-        }
-    }
-    hosts.iter().for_each(|host| host.check(&text));
-    compare(&format!("{guests} guests, ns per byte"), &per_byte);
-    compare(&format!("{guests} guests, µs per event"), &per_event);
+/// One round of one host.
+pub fn measure(host: &mut Host, text: &[u8], bytes: usize) -> Result<Measured, Failure> {
+    let from = host.written();
+    let (cpu, events) = (host.cpu(), host.events());
+    write(host, &text[from..from + bytes]);
+    host.logged(bytes)?;
+    let (cpu, events) = ((host.cpu() - cpu).as_secs_f64(), host.events() - events);
+    let total = bytes as f64 * host.guests().len() as f64;
+    Ok(vec![("cpu a byte", "ns", cpu * 1e9 / total), ("cpu an event", "µs", cpu * 1e6 / events as f64)])
 }
 
-/// Each guest writes `text` from here to its end, in pieces for which there is room, with an event for each.
-fn write(host: &Host, text: &[u8], from: usize) {
-    let mut written: Vec<usize> = vec![from; host.guests().len()];
+/// Each guest writes the text in pieces for which there is room, with an event for each.
+fn write(host: &Host, text: &[u8]) {
+    let mut written = vec![0; host.guests().len()];
     loop {
         let (mut moved, mut done) = (false, true);
         for (guest, written) in host.guests().iter().zip(&mut written) {

@@ -1,34 +1,42 @@
 //! A host with guests and one of the two daemons.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::linux::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::Pid;
 use tempfile::TempDir;
 use testbed::{Guest, Machine, StoreKind, until};
+
+use crate::processes::Processes;
+use crate::works::{Failure, Plan};
+
+/// How long what was written may be on its way.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The length of a line of [`text`].
 pub const LINE: usize = 80;
 
-/// Which daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Which {
-    /// Xen's own.
-    Stock,
-    /// This project's.
-    Ours,
+/// A daemon that is measured.
+#[derive(Clone, Debug)]
+pub struct Daemon {
+    /// As the tables have it.
+    pub name: &'static str,
+    /// Where it is; without it is Xen's own.
+    program: Option<PathBuf>,
 }
 
-impl Which {
-    /// For people.
-    pub fn name(self) -> &'static str {
-        match self {
-            Which::Stock => "stock",
-            Which::Ours => "ours",
-        }
+impl Daemon {
+    /// Ours, and Xen's own where it is installed.
+    pub fn all(plan: Plan) -> Vec<Daemon> {
+        let ours = plan.peers.iter().filter_map(|peer| {
+            let program = peer.ours()?.program().to_owned();
+            Some(Daemon { name: peer.name(), program: Some(program) })
+        });
+        let has_stock = testbed::programs::installed(&["xenconsoled"]);
+        ours.chain(has_stock.then_some(Daemon { name: "stock", program: None })).collect()
     }
 }
 
@@ -38,36 +46,31 @@ pub fn text(bytes: usize) -> Vec<u8> {
     lines.take(bytes).collect()
 }
 
-/// As many descriptors as can be had, for the programs that are started, too.
-pub fn raise_limits() {
-    let limit = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit })
-        .expect("a soft limit may become the hard one");
-}
-
 /// A host, with domains 1 to as many as there are.
 pub struct Host {
-    daemon: Child,
-    which: Which,
+    child: Child,
+    daemon: Daemon,
     guests: Vec<Guest>,
     machine: Machine,
     logs: TempDir,
+    /// How many bytes each guest has written that are in its log.
+    written: usize,
     /// In memory, as /run is.
     _run: TempDir,
 }
 
 impl Host {
     /// Starts it, and waits until every console is served.
-    pub fn start(which: Which, guests: u16) -> Host {
-        let (machine, logs) = (Machine::start(StoreKind::C), TempDir::new().expect("a temporary directory"));
-        let run = TempDir::new_in("/dev/shm").expect("a temporary directory in memory");
+    pub fn start(plan: Plan, daemon: &Daemon, guests: u16) -> Result<Host, Failure> {
+        let (machine, logs) = (Machine::start(StoreKind::C), TempDir::new_in(plan.data)?);
+        let run = TempDir::new_in("/dev/shm")?;
         let guests: Vec<Guest> = (1..=guests).map(|domid| machine.guest(domid, &format!("g{domid}"))).collect();
-        let mut command = command(which, &machine, run.path(), logs.path());
+        let mut command = command(daemon, &machine, run.path(), logs.path())?;
         command.arg("--log=guest").arg("--log-dir").arg(logs.path());
         // It ends with this program, however that one ends.
         command.env("HYPERVISOR_LIFELINE", "1").stdin(Stdio::piped()).stderr(Stdio::null());
-        let daemon = command.spawn().expect("a daemon that starts");
-        let host = Host { daemon, which, guests, machine, logs, _run: run };
+        let child = command.spawn()?;
+        let host = Host { child, daemon: daemon.clone(), guests, machine, logs, written: 0, _run: run };
         for guest in &host.guests {
             until("a console that is served", || guest.is_bound().then_some(()));
             host.tty(guest.domid());
@@ -79,7 +82,7 @@ impl Host {
             let (now, before) = (host.cpu(), std::mem::replace(&mut before, host.cpu()));
             (now.saturating_sub(before) < Duration::from_millis(3)).then_some(())
         });
-        host
+        Ok(host)
     }
 
     /// From now on what the daemon tells the hypervisor costs it about what it does on Xen: no thread is woken up for each word.
@@ -88,8 +91,8 @@ impl Host {
     }
 
     /// Its daemon.
-    pub fn which(&self) -> Which {
-        self.which
+    pub fn daemon(&self) -> &Daemon {
+        &self.daemon
     }
 
     /// Its guests.
@@ -107,39 +110,50 @@ impl Host {
         until("a tty", || self.machine.console_node(domid, "tty").filter(|path| !path.is_empty()))
     }
 
-    /// Waits until each guest's log has so many bytes.
-    pub fn logged(&self, bytes: usize) {
-        for guest in &self.guests {
-            let path = self.log(guest);
-            until("a log that is complete", || {
-                fs::metadata(&path).is_ok_and(|file| file.st_size() >= bytes as u64).then_some(())
-            });
-        }
+    /// How many bytes each guest has written.
+    pub fn written(&self) -> usize {
+        self.written
     }
 
-    /// Compares each guest's log with what it wrote.
-    ///
-    /// # Panics
-    /// If it is not the same.
-    pub fn check(&self, text: &[u8]) {
+    /// Waits until each guest's log has so many bytes more.
+    pub fn logged(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.written += bytes;
+        let end = Instant::now() + PATIENCE;
         for guest in &self.guests {
-            let log = fs::read(self.log(guest)).expect("a log");
-            let which = self.which.name();
-            assert!(log == text, "{which}: the log of {} has {} bytes of {}", guest.name(), log.len(), text.len());
+            let path = self.log(guest);
+            while fs::metadata(&path)?.st_size() < self.written as u64 {
+                if Instant::now() > end {
+                    return Err(format!("the log of {} does not become complete", guest.name()).into());
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
         }
+        Ok(())
+    }
+
+    /// Compares each guest's log with the text of which it wrote the beginning.
+    pub fn check(&self, text: &[u8]) -> Result<(), Failure> {
+        for guest in &self.guests {
+            let log = fs::read(self.log(guest))?;
+            if log != text[..self.written] {
+                return Err(format!("the log of {}, {} bytes, is not what it wrote", guest.name(), log.len()).into());
+            }
+        }
+        Ok(())
     }
 
     fn log(&self, guest: &Guest) -> PathBuf {
         self.logs.path().join(format!("guest-{}.log", guest.name()))
     }
 
-    /// How long the daemon has had a processor so far (Documentation/scheduler/sched-stats.rst, /proc/PID/schedstat).
+    /// The daemon, as a process.
+    pub fn processes(&self) -> Processes {
+        vec![Pid::from_child(&self.child)].into()
+    }
+
+    /// How long the daemon has had a processor so far.
     pub fn cpu(&self) -> Duration {
-        let threads = fs::read_dir(self.proc("task")).expect("a daemon that runs");
-        let of_thread = |dir: PathBuf| -> Option<u64> {
-            fs::read_to_string(dir.join("schedstat")).ok()?.split(' ').next()?.parse().ok()
-        };
-        Duration::from_nanos(threads.filter_map(|thread| of_thread(thread.ok()?.path())).sum())
+        self.processes().cpu().expect("a daemon that runs")
     }
 
     /// Of how many events the daemon has been told.
@@ -147,60 +161,40 @@ impl Host {
         self.guests.iter().map(|guest| guest.told()).sum()
     }
 
-    /// Its memory in KiB: its share of what it has mapped, and what is in files without a name.
-    pub fn memory(&self) -> [f64; 2] {
-        let rollup = fs::read_to_string(self.proc("smaps_rollup")).expect("the daemon's own");
-        let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next()?.parse().ok());
-        let files = self.descriptors().into_iter().filter(|path| {
-            fs::read_link(path).is_ok_and(|target| target.as_os_str().as_encoded_bytes().starts_with(b"/memfd:"))
-        });
-        let blocks: u64 = files.filter_map(|path| Some(fs::metadata(path).ok()?.st_blocks())).sum();
-        [pss.expect("a share"), blocks as f64 / 2.0]
-    }
-
-    /// The descriptors that it has open.
-    pub fn descriptors(&self) -> Vec<PathBuf> {
-        let all = fs::read_dir(self.proc("fd")).expect("the daemon's own");
-        all.filter_map(|entry| Some(entry.ok()?.path())).collect()
-    }
-
-    fn proc(&self, what: &str) -> String {
-        format!("/proc/{}/{what}", self.daemon.id())
+    /// KiB of memory that it has in files without a name.
+    pub fn unnamed(&self) -> Result<f64, Failure> {
+        let mut blocks = 0;
+        for entry in fs::read_dir(format!("/proc/{}/fd", self.child.id()))? {
+            let path = entry?.path();
+            if fs::read_link(&path).is_ok_and(|target| target.as_os_str().as_encoded_bytes().starts_with(b"/memfd:")) {
+                blocks += fs::metadata(path)?.st_blocks();
+            }
+        }
+        Ok(blocks as f64 / 2.0)
     }
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
         // An error means that it has ended already.
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-fn command(which: Which, machine: &Machine, run: &Path, logs: &Path) -> Command {
-    match which {
-        Which::Stock => {
-            let mut command = machine.program("xenconsoled");
-            command.arg("-i");
-            command
-        }
-        Which::Ours => {
-            let mut command = Command::new(daemon());
-            machine.hypervisor().run_opening(&mut command);
-            let config = run.join("xenlog.toml");
-            fs::write(&config, "").expect("a new file");
-            // Nothing is rotated: Xen's own does not either.
-            command.args(["-i", "--console-limit", "1g"]).arg("--config").arg(config);
-            command.arg("--xen-run-dir").arg(run).arg("--xen-log-dir").arg(logs);
-            command.env("XENSTORED_PATH", machine.store().socket());
-            command
-        }
-    }
-}
-
-/// The daemon that was built together with this.
-fn daemon() -> PathBuf {
-    let own = std::env::current_exe().expect("a program that knows its path");
-    let beside = own.parent().and_then(Path::parent).map(|dir| dir.join("xenconsoled"));
-    beside.filter(|path| path.is_file()).expect("no daemon beside the example: build with --bins")
+fn command(daemon: &Daemon, machine: &Machine, run: &Path, logs: &Path) -> Result<Command, Failure> {
+    let Some(program) = &daemon.program else {
+        let mut command = machine.program("xenconsoled");
+        command.arg("-i");
+        return Ok(command);
+    };
+    let mut command = Command::new(program);
+    machine.hypervisor().run_opening(&mut command);
+    let config = run.join("xenlog.toml");
+    File::create(&config)?;
+    // Nothing is rotated: Xen's own does not either.
+    command.args(["-i", "--console-limit", "1g"]).arg("--config").arg(config);
+    command.arg("--xen-run-dir").arg(run).arg("--xen-log-dir").arg(logs);
+    command.env("XENSTORED_PATH", machine.store().socket());
+    Ok(command)
 }

@@ -1,22 +1,23 @@
 //! What consoles hold that say nothing.
 
-use crate::Values;
-use crate::host::{Host, Which};
+use super::host::Host;
+use super::tell;
+use crate::figure::Figure;
+use crate::works::{Failure, Plan};
 
-pub fn show(daemons: &[Which], values: &Values) {
-    let guests: u16 = values.get("guests", 500);
-    for which in daemons {
-        let [none, all] = [0, guests].map(|guests| {
-            let host = Host::start(*which, guests);
-            let [mapped, files] = host.memory();
-            [mapped, files, host.descriptors().len() as f64]
-        });
-        let name = which.name();
-        for (what, (none, all)) in ["KiB mapped", "KiB in memfds", "descriptors"].iter().zip(none.iter().zip(all)) {
-            let each = (all - none) / f64::from(guests);
-            println!(
-                "{guests} guests, {name:>5}: {none:>7.0} {what} without guests, {all:>7.0} with, {each:.2} for each"
-            );
-        }
+/// Measures hosts that were just started, each beside one with the same daemon and no guest.
+pub fn measure(plan: Plan, hosts: &[Host], sink: &mut dyn FnMut(Figure)) -> Result<(), Failure> {
+    for host in hosts {
+        let (with, without) = (held(host)?, held(&Host::start(plan, host.daemon(), 0)?)?);
+        let guests = host.guests().len();
+        let each = |number: usize| (with[number] - without[number]) / guests as f64;
+        let measured = [("pss", "KiB", each(0)), ("in memfds", "KiB", each(1)), ("descriptors", "", each(2))];
+        tell(host, &format!("idle, each of {guests} guests"), 1, &measured, sink);
     }
+    Ok(())
+}
+
+/// Its share of what it has mapped, what is in files without a name, and descriptors.
+fn held(host: &Host) -> Result<[f64; 3], Failure> {
+    Ok([host.processes().pss()? as f64, host.unnamed()?, host.processes().descriptors()? as f64])
 }
