@@ -2,13 +2,16 @@
 //!
 //! The logger has a processor of its own, and who looks goes before who is noisy on the other one: else what is measured is how long
 //! three wait for two processors.
+//!
+//! Our daemon is there twice: as it comes, where a log has 64 MiB a second and 256 MiB at once, and with no such budget, as in all other
+//! works. Lines are looked at when the noisy one has had what it may have at once.
 
 use std::fs::File;
 use std::io::Write;
 use std::num::NonZeroU64;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::process::nice;
@@ -20,6 +23,7 @@ use crate::figure::Figure;
 use crate::lines::{self, LINE};
 use crate::load::Load;
 use crate::peers::Peer;
+use crate::peers::xenlog::Xenlog;
 use crate::processes::{pin_self, two_processors};
 use crate::run::Run;
 use crate::scene::Order;
@@ -36,6 +40,11 @@ pub const WORK: Work = Work {
 const QUIET: usize = 100;
 /// Between two lines of the quiet.
 const GAP: Duration = Duration::from_millis(1);
+/// The quiet are looked at when the noisy one has written so much, or tried for so long.
+const FIRST: u64 = 300 << 20;
+const FIRST_TIME: Duration = Duration::from_secs(3);
+/// The daemon as it comes, but for this: no log drops anything, for accounts must balance.
+const AS_IT_COMES: &str = "[defaults]\npolicy = \"block\"\n";
 /// How often a file is looked at: looking without a pause would take a processor from those who are measured.
 const LOOK: Duration = Duration::from_micros(20);
 /// How long a line may take.
@@ -46,11 +55,13 @@ const BLOCK: usize = 64 << 10;
 fn run(plan: Plan, sink: &mut dyn FnMut(Figure)) -> Result<(), Failure> {
     let mut failures = Failures::default();
     let start = now();
+    let peers: Vec<&dyn Peer> =
+        plan.peers.iter().filter(|peer| peer.class().serves_all()).flat_map(|peer| twice(*peer)).collect();
     for round in 1..=plan.rounds {
         if round > 1 && now() - start > ENOUGH {
             break;
         }
-        for peer in plan.peers.iter().filter(|peer| peer.class().serves_all()) {
+        for peer in &peers {
             let name = peer.name();
             if failures.0.iter().any(|(failed, _)| *failed == name) {
                 continue;
@@ -80,6 +91,19 @@ fn run(plan: Plan, sink: &mut dyn FnMut(Figure)) -> Result<(), Failure> {
     if failures.0.is_empty() { Ok(()) } else { Err(failures.into()) }
 }
 
+/// Our daemon as it comes, and with no budget; any other as it is.
+fn twice(peer: &'static dyn Peer) -> Vec<&'static dyn Peer> {
+    match peer.ours() {
+        Some(ours) if peer.name() == "xenlog" => {
+            let program = || ours.program().to_owned();
+            let as_it_comes = Xenlog::of("xenlog", program()).configured(AS_IT_COMES.to_owned());
+            // Two, for as long as this program runs.
+            vec![&*Box::leak(Box::new(as_it_comes)), &*Box::leak(Box::new(Xenlog::of("no budget", program())))]
+        }
+        _ => vec![peer],
+    }
+}
+
 /// Measures in a thread of its own, which may be moved to one processor for good.
 fn apart(plan: Plan, peer: &dyn Peer) -> Result<([[f64; 3]; 2], f64), String> {
     let measured =
@@ -103,20 +127,23 @@ fn measure(plan: Plan, peer: &dyn Peer) -> Result<([[f64; 3]; 2], f64), Failure>
     let rounds = plan.much(8, 1);
     let alone = quiet.lines(rounds)?;
     let mut noisy = File::options().write(true).open(&run.logger.pipes[QUIET])?;
-    let (is_over, start) = (AtomicBool::new(false), now());
-    let (beside, noise) = std::thread::scope(|threads| {
+    let (is_over, so_far) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (beside, noise, rate) = std::thread::scope(|threads| {
         let noise = threads.spawn(|| {
             // Those who look come first. A thread can always be nicer, and on Linux this is of this thread only.
             let _ = nice(19);
-            flood(&mut noisy, &is_over)
+            flood(&mut noisy, &so_far, &is_over)
         });
-        // It is at full speed before anybody looks.
-        sleep_until(now() + Duration::from_millis(50));
+        let begin = now();
+        while !plan.is_trial && so_far.load(Ordering::Relaxed) < FIRST && now() - begin < FIRST_TIME {
+            sleep_until(now() + GAP);
+        }
+        let (start, before) = (now(), so_far.load(Ordering::Relaxed));
         let beside = quiet.lines(rounds);
+        let rate = (so_far.load(Ordering::Relaxed) - before) as f64 / 1e6 / (now() - start).as_secs_f64();
         is_over.store(true, Ordering::Relaxed);
-        (beside, noise.join())
+        (beside, noise.join(), rate)
     });
-    let time = now() - start;
     let noise = noise.map_err(|_| "the noisy one has panicked")??;
     let beside = beside?;
     wait_for_end(&run, noise)?;
@@ -124,7 +151,7 @@ fn measure(plan: Plan, peer: &dyn Peer) -> Result<([[f64; 3]; 2], f64), Failure>
         run.account_of(log, quiet.written, Wanted::All)?;
     }
     run.account_of(QUIET, noise, Wanted::End(peer.least(&run.scene)))?;
-    Ok(([percentiles(alone), percentiles(beside)], noise as f64 / 1e6 / time.as_secs_f64()))
+    Ok(([percentiles(alone), percentiles(beside)], rate))
 }
 
 fn percentiles(mut times: Vec<Duration>) -> [f64; 3] {
@@ -133,7 +160,7 @@ fn percentiles(mut times: Vec<Duration>) -> [f64; 3] {
 }
 
 /// Writes to the noisy log until it is over; gives how many bytes that log has then.
-fn flood(pipe: &mut File, is_over: &AtomicBool) -> Result<u64, std::io::Error> {
+fn flood(pipe: &mut File, so_far: &AtomicU64, is_over: &AtomicBool) -> Result<u64, std::io::Error> {
     let mut block = vec![0; BLOCK];
     let mut written = LINE as u64;
     loop {
@@ -143,6 +170,7 @@ fn flood(pipe: &mut File, is_over: &AtomicBool) -> Result<u64, std::io::Error> {
         lines::fill(QUIET, written, &mut block[..size]);
         pipe.write_all(&block[..size])?;
         written += size as u64;
+        so_far.store(written, Ordering::Relaxed);
         if is_last {
             return Ok(written);
         }
