@@ -176,6 +176,7 @@ impl Store {
                 idle = false;
                 self.happened(event, now);
             }
+            self.finish_looks(now);
             if idle {
                 return true;
             }
@@ -274,9 +275,15 @@ impl Store {
                 self.findings.push_back(Finding::Owners(host.into_iter().chain(domains).collect()));
             }
             Purpose::Names(owner) => {
+                if let Ok(Reply::Names(there)) = &result
+                    && !self.errors.is_empty()
+                {
+                    let there: BTreeSet<&str> = there.iter().map(String::as_str).collect();
+                    self.errors.retain(|key| key.owner != owner || there.contains(&*key.name));
+                }
                 self.findings.push_back(Finding::Names(owner, names(result)));
             }
-            Purpose::Look(id, step) => self.look_reply(id, step, result, now),
+            Purpose::Look(id, step) => self.look_reply(id, step, result),
             Purpose::Answer(key) => {
                 self.answers_read -= 1;
                 // With an answer it asks for nothing new: whatever else changed in it is reported by itself.

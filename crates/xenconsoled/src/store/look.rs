@@ -85,10 +85,10 @@ impl Store {
         }
     }
 
-    pub(super) fn look_reply(&mut self, id: u64, step: Step, result: Result<Reply, Error>, now: Instant) {
+    pub(super) fn look_reply(&mut self, id: u64, step: Step, result: Result<Reply, Error>) {
         let Some(look) = self.looks.get_mut(&id) else { return };
         match (step, result) {
-            (Step::Started, Ok(Reply::Transaction(tx))) => return self.list(id, tx),
+            (Step::Started, Ok(Reply::Transaction(tx))) => self.list(id, tx),
             (Step::Started, _) => look.failed = true,
             (Step::Listed { entry }, Ok(Reply::Names(names))) => self.read_nodes(id, entry, &names),
             (Step::Listed { entry }, Err(why)) if why.is_absent() || is_impossible(&why) => {
@@ -109,7 +109,13 @@ impl Store {
                 look.missing -= 1;
             }
         }
-        if self.looks.get(&id).is_some_and(|look| look.missing == 0) {
+    }
+
+    /// Finishes looks that have read everything. To be called when every event that came with their replies was seen: one that comes
+    /// twice is seen at its later place (`Inbox::push_event` of the connection), which can be behind the last reply.
+    pub(super) fn finish_looks(&mut self, now: Instant) {
+        let is_done = |look: &Look| look.missing == 0 && (look.tx != TxId::NONE || look.failed);
+        while let Some(id) = self.looks.iter().find(|(_, look)| is_done(look)).map(|(id, _)| *id) {
             self.finish_look(id, now);
         }
     }
@@ -175,6 +181,15 @@ mod tests {
     use xenstore::Address;
     use xenstore::wire::{Decoder, Kind, Message};
 
+    /// How often it happens.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Times {
+        Once,
+        /// And once more after the other node was read, which tells nothing new.
+        Twice,
+        Always,
+    }
+
     /// A store with one entry, in which something happens once, right after this node was read.
     struct Scripted {
         stream: UnixStream,
@@ -183,8 +198,7 @@ mod tests {
         after: Option<&'static str>,
         /// Something else happened before the first transaction began.
         is_early: bool,
-        /// It happens each time.
-        again: bool,
+        times: Times,
         then: fn(&mut BTreeMap<&'static str, &'static str>),
         event: &'static str,
         asked: Vec<Kind>,
@@ -203,11 +217,18 @@ mod tests {
                 self.answer(&message, &path);
                 let name = path.strip_prefix(ENTRY).and_then(|below| below.strip_prefix('/'));
                 if name.is_some() && name == self.after {
-                    self.after = self.after.filter(|_| self.again);
+                    self.after = self.after.filter(|_| self.times == Times::Always);
                     (self.then)(&mut self.nodes);
-                    self.send(Kind::WATCH_EVENT, 0, 0, format!("{}\0xenlog\0", self.event).as_bytes());
+                    self.tell();
+                } else if name == Some("file") && self.after.is_none() && self.times == Times::Twice {
+                    self.times = Times::Once;
+                    self.tell();
                 }
             }
+        }
+
+        fn tell(&mut self) {
+            self.send(Kind::WATCH_EVENT, 0, 0, format!("{}\0xenlog\0", self.event).as_bytes());
         }
 
         fn answer(&mut self, asked: &Message, path: &str) {
@@ -243,7 +264,7 @@ mod tests {
     /// What is seen of the entry while that happens, and what is asked for it.
     fn seen(
         after: &'static str,
-        again: bool,
+        times: Times,
         then: fn(&mut BTreeMap<&'static str, &'static str>),
         event: &'static str,
     ) -> (Vec<[Option<String>; 2]>, Vec<Kind>) {
@@ -260,7 +281,7 @@ mod tests {
             nodes,
             after: Some(after),
             is_early: true,
-            again,
+            times,
             then,
             event,
             asked: Vec::new(),
@@ -298,21 +319,24 @@ mod tests {
     #[test]
     fn what_never_stood_there_together_is_not_seen() {
         let change = |nodes: &mut BTreeMap<_, _>| nodes.extend([("pipe", "new"), ("file", "new")]);
-        let (found, _) = seen("pipe", false, change, "/libxl/5/logging/a/file");
+        let (found, _) = seen("pipe", Times::Once, change, "/libxl/5/logging/a/file");
+        assert!(!found.is_empty() && found.iter().all(|found| *found == both("new")), "{found:?}");
+        // Two equal events are one, which comes with the later of them: that is behind the last answer.
+        let (found, _) = seen("pipe", Times::Twice, change, "/libxl/5/logging/a/file");
         assert!(!found.is_empty() && found.iter().all(|found| *found == both("new")), "{found:?}");
         // Whoever changes all the time is seen all the same.
-        let (found, _) = seen("pipe", true, |_| (), "/libxl/5/logging/a/file");
+        let (found, _) = seen("pipe", Times::Always, |_| (), "/libxl/5/logging/a/file");
         assert!(!found.is_empty());
     }
 
     /// All of a domain is removed at once, and that is one event.
     #[test]
     fn what_goes_while_it_is_read_is_not_half_an_entry() {
-        let (found, _) = seen("pipe", false, BTreeMap::clear, "/libxl/5");
+        let (found, _) = seen("pipe", Times::Once, BTreeMap::clear, "/libxl/5");
         assert_eq!(found.last(), Some(&[None, None]));
         assert!(found.iter().all(|found| *found == [None, None]), "{found:?}");
         // Where the event comes late.
-        let (found, _) = seen("pipe", false, BTreeMap::clear, "/libxl/5/device");
+        let (found, _) = seen("pipe", Times::Once, BTreeMap::clear, "/libxl/5/device");
         assert!(!found.is_empty() && found.iter().all(|found| *found == [None, None]), "{found:?}");
     }
 
@@ -320,7 +344,7 @@ mod tests {
     /// waited to be sent, may have stood for a later change as well.
     #[test]
     fn what_is_not_there_is_not_read_and_what_happened_before_is_no_harm() {
-        let (found, asked) = seen("pipe", false, |_| (), "/libxl/5/device");
+        let (found, asked) = seen("pipe", Times::Once, |_| (), "/libxl/5/device");
         assert_eq!(found, [both("old"), both("old")]);
         let count = |kind| asked.iter().filter(|asked| **asked == kind).count();
         let looks = count(Kind::TRANSACTION_START);
