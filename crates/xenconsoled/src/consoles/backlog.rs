@@ -321,7 +321,9 @@ impl Backlog {
         let end = self.limit.min((at + bytes) as u64);
         if end > self.provided {
             let end = self.limit.min(end.next_multiple_of(STEP));
-            fallocate(&self.file, FallocateFlags::empty(), BYTES + self.provided, end - self.provided)?;
+            let (from, bytes) = (BYTES + self.provided, end - self.provided);
+            // A signal ends it on kernels before 6.9, and undoes what it did (`shmem_fallocate`, mm/shmem.c).
+            rustix::io::retry_on_intr(|| fallocate(&self.file, FallocateFlags::empty(), from, bytes))?;
             self.provided = end;
         }
         Ok(())

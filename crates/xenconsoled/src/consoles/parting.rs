@@ -52,7 +52,13 @@ impl Partings {
 impl Parting {
     fn goes_on(&mut self) -> bool {
         let mut chunk = [0; 4096];
-        while let Ok(count @ 1..) = self.backlog.peek(&mut chunk) {
+        loop {
+            let count = match self.backlog.peek(&mut chunk) {
+                Ok(0) => break,
+                Ok(count) => count,
+                // For want of memory: there may be some the next time.
+                Err(_) => return true,
+            };
             match self.pty.write(&chunk[..count]) {
                 Ok(written @ 1..) if self.backlog.consume(written).is_ok() => {}
                 Ok(_) => return true,
