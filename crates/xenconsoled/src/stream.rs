@@ -239,14 +239,14 @@ impl Stream {
         }
     }
 
-    /// Which share of its pipe's room so many bytes are, in parts of [`WHOLE`]; at least one. Where they are a quarter of it, the pipe is
-    /// made as large as what one turn can take: the fewer moves there are, the cheaper they are.
+    /// Which share of its pipe's room so many bytes were, in parts of [`WHOLE`]; at least one. Where they were a quarter of it, the pipe
+    /// is made as large as what one turn can take: the fewer moves there are, the cheaper they are.
     pub fn share(&mut self, bytes: usize) -> u32 {
+        let share = bytes as u64 * u64::from(WHOLE) / self.room as u64;
         if !self.has_asked && bytes >= self.room / 4 {
             self.has_asked = true;
             self.room = self.source.enlarge(ROOM);
         }
-        let share = bytes as u64 * u64::from(WHOLE) / self.room as u64;
         u32::try_from(share).unwrap_or(u32::MAX).max(1)
     }
 

@@ -26,6 +26,10 @@ impl<T> Turns<T> {
 
     /// Takes one entry of the owner whose turn it is.
     pub fn take(&mut self) -> Option<(EntryKey, T)> {
+        if self.entries.is_empty() {
+            // Asked in every round of the main loop: without a key to be made for it.
+            return None;
+        }
         let after_last = self.last.and_then(after).and_then(|owner| {
             let first = EntryKey { owner, name: "".into() };
             self.entries.range(first..).next().map(|(key, _)| key.clone())

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 /// Rounds with no more than that between them follow one another.
 const SOON: Duration = Duration::from_micros(700);
-/// The first rest, and the longest, which no eye sees.
+/// The first rest, and the longest. Whoever has a burst in the middle of one, because another log trickles, waits no longer.
 const SHORT: Duration = Duration::from_micros(200);
-const LONG: Duration = Duration::from_millis(2);
+const LONG: Duration = Duration::from_micros(500);
 /// Shares of a pipe, in [`WHOLE`]ths: with as much in it, it may be full before a rest is over, and who writes to it would wait; with
 /// as little a longer rest is no risk.
 const MUCH: u32 = WHOLE / 4;

@@ -163,7 +163,8 @@ impl Thread {
             return false;
         }
         self.line.pulse.end();
-        self.rest.after(fullest);
+        // With as many events there are more to be had.
+        self.rest.after(if events.len() < EVENTS { fullest } else { WHOLE });
         true
     }
 
@@ -335,7 +336,7 @@ impl Thread {
         }
     }
 
-    /// One log's turn: what its pipe holds, up to one chunk. Answers with the share of the pipe's room that it was, see [`rest::WHOLE`].
+    /// One log's turn: what its pipe holds, up to one chunk. Answers with the share of the pipe's room that it was, see [`WHOLE`].
     pub(super) fn turn(&mut self, id: StreamId, now: Instant) -> u32 {
         let Some(stream) = self.streams.get_mut(&id).filter(|_| !self.unread.contains_key(&id)) else { return 0 };
         let turn = stream.turn(&mut self.desk, now);
