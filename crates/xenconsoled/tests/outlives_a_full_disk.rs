@@ -11,7 +11,7 @@ use host::{Host, Log, domain, goes_on, ledger_balances, mount, numbered, until};
 
 /// A log directory with a small file system of its own in it.
 const DISKS: &str = "mount -t tmpfs -o size=64m tmpfs \"$DIR\" && mkdir \"$DIR/small\" && \
-                     mount -t tmpfs -o size=512k,nr_inodes=64 tmpfs \"$DIR/small\"";
+                     mount -t tmpfs -o size=4m,nr_inodes=64 tmpfs \"$DIR/small\"";
 
 fn host_on(disk: &Path) -> Host {
     let host = Host::configured("[daemon]\ndrain-seconds = 1");
@@ -20,6 +20,9 @@ fn host_on(disk: &Path) -> Host {
     std::os::unix::fs::symlink(disk, host.log_dir()).unwrap();
     host
 }
+
+/// Lines of 16 bytes, more than a log's pipe has room for when it was made larger, and a hand besides.
+const LINES: u32 = 40_000;
 
 /// A log on the small disk.
 fn small(host: &Host, id: &str) -> Log {
@@ -81,22 +84,22 @@ fn a_log_that_may_drop_goes_on_after_each_outage_with_one_marker() {
 fn a_log_that_must_not_drop_waits_and_loses_nothing() {
     mount::on(DISKS, "a_log_that_must_not_drop_waits_and_loses_nothing", |disk| {
         let mut host = host_on(&disk);
-        let log = small(&host, "qemu").node("policy", "block");
+        let log = small(&host, "qemu").limit(4 << 20).node("policy", "block");
         let mut end = log.open();
         for round in 0..3 {
             let ballast = Ballast::leave(&disk.join("small"), 20_000);
             let writer = thread::spawn(move || {
-                end.write_all(numbered(round * 10_000..(round + 1) * 10_000).as_bytes()).unwrap();
+                end.write_all(numbered(round * LINES..(round + 1) * LINES).as_bytes()).unwrap();
                 end
             });
             until("a full disk", || (host.daemon().reports().len() == 2 + 2 * round as usize).then_some(()));
             assert!(!writer.is_finished(), "the pipe has not room for that");
             drop(ballast);
             end = writer.join().unwrap();
-            log.holds(numbered(0..(round + 1) * 10_000));
+            log.holds(numbered(0..(round + 1) * LINES));
             // Room for the next round.
             if round < 2 {
-                log.set("limit", (1 << 20).to_string());
+                log.set("limit", (4 << 20).to_string());
             }
         }
     });

@@ -1,6 +1,7 @@
 //! While nothing happens nothing is done: seen in an instant, by what the threads wait for and how long.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use testbed::until;
 
@@ -9,6 +10,9 @@ use crate::trace::{Call, Trace};
 /// A daemon may look by itself, as seldom as that, what there is to do.
 const SELDOM: f64 = 60.0;
 
+/// How soon it is looked again whether a daemon has come to rest.
+const AGAIN: Duration = Duration::from_millis(300);
+
 /// Waits until a daemon makes no system call at all: each of its threads is in one that waits for events, for ever or for long.
 /// `wake` makes something happen to each thread, so that those calls come back, and are seen.
 ///
@@ -16,7 +20,12 @@ const SELDOM: f64 = 60.0;
 /// If it comes to no rest.
 pub fn rests(trace: &Trace, mut wake: impl FnMut()) {
     let mut waits: BTreeMap<u32, Call> = BTreeMap::new();
+    let mut is_first = true;
     let mut look = || {
+        // What the last time woke up has a rest of its own to come.
+        if !std::mem::replace(&mut is_first, false) {
+            std::thread::sleep(AGAIN);
+        }
         let mark = trace.mark();
         wake();
         // The first of each thread is the one that it was in.

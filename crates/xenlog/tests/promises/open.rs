@@ -294,7 +294,9 @@ fn a_dead_daemon_is_no_broken_pipe() {
     let Some(mut host) = Host::start() else { return };
     let log = host.open("a.log");
     host.daemon().signal(Signal::KILL);
-    until("the daemon's end", || fs::read_link(format!("/proc/{}/exe", host.daemon().pid())).err());
+    // Not its /proc/PID/exe: that is gone before its files are closed, and with them its lock; the next one found that held.
+    let stat = format!("/proc/{}/stat", host.daemon().pid());
+    until("the daemon's end", || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z ")).then_some(()));
     write(&log, "while it was dead\n");
     host.start_daemon();
     host.until_logged("a.log", "while it was dead\n");
