@@ -25,8 +25,8 @@ use crate::stream::{Desk, Stream, Turn};
 /// How soon a pipe is tried again that could not be waited for.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-/// Events of one round.
-pub(super) const EVENTS: usize = 256;
+/// Events of one round: few rests, where thousands have something.
+pub(super) const EVENTS: usize = 1024;
 /// Commands of one round: to open a log takes some 0.1 ms, and a writer must not be late for that.
 const COMMANDS: usize = 32;
 /// Empty hands that are kept ready: one is at work, and one takes its place when that gets stuck with its file.
@@ -163,8 +163,7 @@ impl Thread {
             return false;
         }
         self.line.pulse.end();
-        // With as many events there are more to be had.
-        self.rest.after(if events.len() < EVENTS { fullest } else { WHOLE });
+        self.rest.after(fullest);
         true
     }
 
